@@ -1,1 +1,2 @@
+//! Tidewatch: SQL that stays true over a marketing data lake.
 fn main() {}

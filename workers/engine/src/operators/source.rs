@@ -1,0 +1,256 @@
+//! Files become rows.
+//!
+//! Every worker sees every log entry and reads the files whose path falls to it. A time is
+//! complete when all of its files are read; a few batches are read per activation, so that
+//! downstream operators keep pace.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use arrangement::{Lane, Updates};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use schemas::Time;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::{Context, Rendered, Whole};
+use crate::faults::fault_columns;
+use crate::plan::Mode;
+use crate::ports::{Entry, FileBatch, FileBatches, PortError, SourceFile};
+
+/// Columns that upsert and its history need beside the declared ones: admitting time, path, row
+/// number.
+pub const META_COLUMNS: usize = 3;
+
+/// Batches read per activation.
+const BATCHES_PER_STEP: usize = 4;
+
+/// Read the files of source `name`. For an upsert source the rows carry [`META_COLUMNS`] more.
+pub(crate) fn read<'s>(
+    entries: Stream<'s, Time, Vec<Entry>>,
+    name: &str,
+    mode: &Mode,
+    context: &Context,
+) -> Rendered<'s> {
+    let mut builder = OperatorBuilder::new(format!("Read {name}"), entries.scope());
+    let info = builder.operator_info();
+    let activator = entries.scope().activator_for(info.address);
+    let mut input = builder.new_input(entries, Pipeline);
+    let (out, rows) = builder.new_output::<Updates>();
+    let (bad, faults) = builder.new_output::<Updates>();
+    let mut out = OutputBuilder::<_, Whole>::from(out);
+    let mut bad = OutputBuilder::<_, Whole>::from(bad);
+    let mut reading = Reading::new(name, mode, context);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        move |_frontiers| {
+            input.for_each(|capability, entries| {
+                for entry in entries.drain(..) {
+                    let at = (capability.delayed(&entry.time, 0), capability.delayed(&entry.time, 1));
+                    reading.admit(&entry, &at);
+                }
+            });
+            let (mut out, mut bad) = (out.activate(), bad.activate());
+            for _ in 0..BATCHES_PER_STEP {
+                let Some(mut step) = reading.step() else { break };
+                for rows in &mut step.rows {
+                    out.session_with_builder(&step.at.0).give_container(rows);
+                }
+                for faults in &mut step.faults {
+                    bad.session_with_builder(&step.at.1).give_container(faults);
+                }
+            }
+            if !reading.work.is_empty() {
+                activator.activate();
+            }
+        }
+    });
+    Rendered { rows, faults: vec![faults] }
+}
+
+/// Capabilities for rows and for faults.
+type At = (Capability<Time>, Capability<Time>);
+
+enum Task {
+    Add(SourceFile),
+    Remove(SourceFile),
+}
+
+/// What one step hands on.
+struct Step {
+    at: At,
+    rows: Vec<Updates>,
+    faults: Vec<Updates>,
+}
+
+/// What a file said, kept for the day it is gone.
+#[derive(Default)]
+struct Said {
+    rows: Vec<Updates>,
+    faults: Vec<Updates>,
+}
+
+struct Reading {
+    source: String,
+    mode: Mode,
+    context: Context,
+    work: VecDeque<(At, Task)>,
+    open: Option<FileBatches>,
+    said: HashMap<(String, String), Said>,
+}
+
+impl Reading {
+    fn new(name: &str, mode: &Mode, context: &Context) -> Self {
+        Reading {
+            source: name.to_string(),
+            mode: mode.clone(),
+            context: context.clone(),
+            work: VecDeque::new(),
+            open: None,
+            said: HashMap::new(),
+        }
+    }
+
+    fn admit(&mut self, entry: &Entry, at: &At) {
+        let mine = |f: &&SourceFile| {
+            f.source == self.source
+                && fnv(&f.path) % self.context.worker.peers as u64 == self.context.worker.index as u64
+        };
+        let gone = entry.gone.iter().filter(mine).cloned().map(Task::Remove);
+        let added = entry.added.iter().filter(mine).cloned().map(Task::Add);
+        self.work.extend(gone.chain(added).map(|task| (at.clone(), task)));
+    }
+
+    /// Do one batch of work; `None` when there is none.
+    fn step(&mut self) -> Option<Step> {
+        if self.context.failure.is_set() {
+            self.work.clear();
+            return None;
+        }
+        let (at, task) = self.work.pop_front()?;
+        match task {
+            Task::Remove(file) => {
+                let said = self.said.remove(&(file.path, file.etag)).unwrap_or_default();
+                let negate = |u: Updates| at_time(negated(u), *at.0.time());
+                let rows = said.rows.into_iter().map(negate).collect();
+                let faults = said.faults.into_iter().map(negate).collect();
+                Some(Step { at, rows, faults })
+            }
+            Task::Add(file) => match self.next_batch(&file) {
+                Ok(Some(batch)) => {
+                    let step = self.read(at.clone(), &file, batch);
+                    self.work.push_front((at, Task::Add(file)));
+                    Some(step)
+                }
+                Ok(None) => Some(Step { at, rows: vec![], faults: vec![] }),
+                Err(error) => {
+                    self.context.failure.set(error);
+                    None
+                }
+            },
+        }
+    }
+
+    fn next_batch(&mut self, file: &SourceFile) -> Result<Option<FileBatch>, PortError> {
+        let batches = match &mut self.open {
+            Some(batches) => batches,
+            none => none.insert(self.context.reader.open(file)?),
+        };
+        let next = batches.next().transpose();
+        if !matches!(next, Ok(Some(_))) {
+            self.open = None;
+        }
+        next
+    }
+
+    fn read(&mut self, at: At, file: &SourceFile, batch: FileBatch) -> Step {
+        let time = *at.0.time();
+        let n = batch.rows.num_rows();
+        let mut columns = batch.rows.columns().to_vec();
+        let mut count = Lane::constant(1, n);
+        match &self.mode {
+            Mode::Changes { diff } => {
+                let diffs = columns.remove(*diff);
+                count = Lane::each(diffs.as_primitive::<Int64Type>().values().to_vec());
+            }
+            Mode::Upsert(_) => columns.extend(meta_columns(file, &batch)),
+            Mode::Append | Mode::Replace => {}
+        }
+        let rows = Updates::new(columns, Lane::constant(time, n), count);
+        let faults = match batch.faults.len() {
+            0 => None,
+            m => Some(Updates::new(
+                fault_columns(&batch.faults),
+                Lane::constant(time, m),
+                Lane::constant(1, m),
+            )),
+        };
+        let step = Step {
+            at,
+            rows: (n > 0).then_some(rows).into_iter().collect(),
+            faults: faults.into_iter().collect(),
+        };
+        self.remember(file, &step);
+        step
+    }
+
+    /// A replaced file takes its rows with it; of other modes only the faults can go.
+    fn remember(&mut self, file: &SourceFile, step: &Step) {
+        let rows = matches!(self.mode, Mode::Replace);
+        if !rows && step.faults.is_empty() {
+            return;
+        }
+        let said = self.said.entry((file.path.clone(), file.etag.clone())).or_default();
+        said.faults.extend(step.faults.iter().cloned());
+        if rows {
+            said.rows.extend(step.rows.iter().cloned());
+        }
+    }
+}
+
+fn meta_columns(file: &SourceFile, batch: &FileBatch) -> [ArrayRef; META_COLUMNS] {
+    let n = batch.rows.num_rows();
+    let admitted = i64::try_from(file.admitted).expect("times are log positions, far below 2^63");
+    let rows = batch.row_numbers.iter().map(|r| i64::try_from(*r).unwrap_or(i64::MAX));
+    [
+        Arc::new(Int64Array::from_value(admitted, n)),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.path, n))),
+        Arc::new(Int64Array::from_iter_values(rows)),
+    ]
+}
+
+fn negated(mut updates: Updates) -> Updates {
+    updates.count = match updates.count {
+        Lane::Constant { value, len } => Lane::constant(-value, len),
+        Lane::Each(values) => Lane::Each(values.iter().map(|v| -v).collect()),
+    };
+    updates
+}
+
+fn at_time(mut updates: Updates, time: Time) -> Updates {
+    updates.times = Lane::constant(time, updates.len());
+    updates
+}
+
+/// FNV-1a: which worker reads a file has to be the same in every process.
+fn fnv(path: &str) -> u64 {
+    path.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The columns of `<source>_history`: the source's, then admitting time, path and row number.
+pub fn history_schema(source: &SchemaRef) -> SchemaRef {
+    use arrow::datatypes::{DataType, Field, Schema};
+    let meta = [
+        Field::new("_admitted", DataType::Int64, true),
+        Field::new("_path", DataType::Utf8, true),
+        Field::new("_row", DataType::Int64, true),
+    ];
+    let fields = source.fields().iter().cloned().chain(meta.into_iter().map(Arc::new));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
