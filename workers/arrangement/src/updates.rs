@@ -10,6 +10,8 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::take;
 use schemas::{Diff, Time};
 
+use crate::columns::concat_rows;
+
 /// One fixed-width value per row, stored once where it is the same for all.
 #[derive(Clone, Debug)]
 pub enum Lane<T: arrow::datatypes::ArrowNativeType> {
@@ -33,9 +35,10 @@ impl<T: arrow::datatypes::ArrowNativeType + PartialEq> Lane<T> {
     /// One value per row; a run of equal values is stored once.
     pub fn each(values: Vec<T>) -> Self {
         match values.first() {
-            Some(first) if values.iter().all(|v| v == first) => {
-                Lane::Constant { value: *first, len: values.len() }
-            }
+            Some(first) if values.iter().all(|v| v == first) => Lane::Constant {
+                value: *first,
+                len: values.len(),
+            },
             _ => Lane::Each(values.into()),
         }
     }
@@ -78,7 +81,10 @@ impl<T: arrow::datatypes::ArrowNativeType + PartialEq> Lane<T> {
     /// The rows at `indices`, in that order.
     pub fn take(&self, indices: &[u32]) -> Self {
         match self {
-            Lane::Constant { value, .. } => Lane::Constant { value: *value, len: indices.len() },
+            Lane::Constant { value, .. } => Lane::Constant {
+                value: *value,
+                len: indices.len(),
+            },
             Lane::Each(v) => Lane::Each(indices.iter().map(|i| v[*i as usize]).collect()),
         }
     }
@@ -143,7 +149,13 @@ impl Updates {
         debug_assert!(columns.iter().all(|c| c.len() == times.len()));
         debug_assert!(count.len() == times.len());
         debug_assert!(sums.iter().all(|s| s.len() == times.len()));
-        Updates { columns, times, count, sums, encoded: OnceLock::new() }
+        Updates {
+            columns,
+            times,
+            count,
+            sums,
+            encoded: OnceLock::new(),
+        }
     }
 
     /// Rows.
@@ -178,9 +190,37 @@ impl Updates {
         let count = self.count.take(&indices);
         let sums = self.sums.iter().map(|s| s.take(&indices)).collect();
         let indices = UInt32Array::from(indices);
-        let columns = self.columns.iter().map(|c| {
-            take(c.as_ref(), &indices, None).expect("indices are rows of every column")
-        });
+        let columns = self
+            .columns
+            .iter()
+            .map(|c| take(c.as_ref(), &indices, None).expect("indices are rows of every column"));
         Updates::with_sums(columns.collect(), times, count, sums)
+    }
+
+    /// All rows of `parts`, one after the other. Parts share column types and number of sums;
+    /// empty ones may have neither.
+    pub fn concat(parts: &[Updates]) -> Self {
+        let parts: Vec<&Updates> = parts.iter().filter(|p| !p.is_empty()).collect();
+        let Some(first) = parts.first() else {
+            return Updates::default();
+        };
+        if parts.len() == 1 {
+            return (*first).clone();
+        }
+        let columns: Vec<&[ArrayRef]> = parts.iter().map(|p| &p.columns[..]).collect();
+        Updates::with_sums(
+            concat_rows(&columns),
+            Lane::concat(parts.iter().map(|p| &p.times)),
+            Lane::concat(parts.iter().map(|p| &p.count)),
+            (0..first.sums.len())
+                .map(|s| Lane::concat(parts.iter().map(|p| &p.sums[s])))
+                .collect(),
+        )
+    }
+}
+
+impl timely::Accountable for Updates {
+    fn record_count(&self) -> i64 {
+        self.len() as i64
     }
 }
