@@ -7,11 +7,6 @@ use arrow::array::{PrimitiveArray, UInt64Array};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int8Type, Int16Type};
 use arrow::datatypes::{Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 
-/// Whether [`widen`] takes values of this type.
-pub fn is_exact(t: &DataType) -> bool {
-    t.is_integer() || matches!(t, DataType::Decimal128(_, _))
-}
-
 /// The values of an integer or decimal column (decimals unscaled); nulls become 0. `None` for
 /// any other type.
 pub fn widen(array: &ArrayRef) -> Option<Vec<i128>> {

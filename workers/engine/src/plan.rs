@@ -326,7 +326,7 @@ impl Operator {
             true => Ok(()),
             false => Err(format!("takes {n} inputs, not {}", widths.len())),
         };
-        let within = |columns: &mut dyn Iterator<Item = usize>, input: usize| match columns
+        let within = |mut columns: &mut dyn Iterator<Item = usize>, input: usize| match (&mut columns)
             .find(|c| *c >= widths[input])
         {
             Some(c) => Err(format!("input {input} has no column {c}")),

@@ -6,7 +6,7 @@
 
 use arrangement::{Lane, Updates};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{cast, filter};
+use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -218,20 +218,4 @@ fn split(updates: &Updates, view: &str, origin: &str) -> (Updates, Option<Update
     };
     let faults: Vec<Fault> = bad.iter().map(fault).collect();
     (rest.take(good), Some(rest.take(bad).with_columns(fault_columns(&faults))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::Int64Array;
-    use std::sync::Arc;
-
-    #[test]
-    fn a_null_predicate_is_not_true() {
-        let mask = BooleanArray::from(vec![Some(true), None, Some(false)]);
-        let values = Int64Array::from(vec![1, 2, 3]);
-        let kept = filter(&values, &certain(&mask)).expect("same length");
-        assert_eq!(kept.as_ref(), &Int64Array::from(vec![1]) as &dyn Array);
-        let _: ArrayRef = Arc::new(values);
-    }
 }

@@ -1,0 +1,29 @@
+-- One maintained query per line; tests/law.rs checks each against DataFusion at every time.
+project: SELECT k + 1 AS k1, upper(s) AS us, v * 2 AS v2, f, h FROM t WHERE v % 3 <> 0
+case_when: SELECT CASE WHEN v > 10 THEN 'hi' WHEN v IS NULL THEN 'none' ELSE 'lo' END AS c, coalesce(s, '-') AS s FROM t
+count_sum: SELECT k, sum(v) AS sv, count(*) AS n, count(v) AS nv FROM t GROUP BY k
+decimals: SELECT s, sum(d) AS sd, avg(d) AS ad, min(d) AS mind FROM t GROUP BY s
+averages: SELECT k, avg(v) AS av, avg(f) AS af, sum(f) AS sf FROM t WHERE NOT isnan(f) GROUP BY k
+extremes: SELECT k, min(v) AS lo, max(v) AS hi, min(s) AS first_s, max(h) AS last_h FROM t GROUP BY k
+robust: SELECT k, median(v) AS med, mad(v) AS m, quantile(v, 0.9) AS q FROM t GROUP BY k
+spread: SELECT s, stddev(v) AS sd, count(DISTINCT v) AS dv FROM t GROUP BY s
+filtered: SELECT k, count(*) FILTER (WHERE v > 5) AS big, sum(v) FILTER (WHERE s = 'a') AS sa FROM t GROUP BY k
+global: SELECT sum(v) AS sv, count(*) AS n, max(s) AS ms FROM t
+global_sum: SELECT sum(v) AS sv, count(*) AS n FROM t WHERE k = 99
+grouped_expr: SELECT date_bin(INTERVAL '6 hours', h) AS b, count(*) AS n, sum(d) AS sd FROM t GROUP BY 1
+having: SELECT s, count(*) AS n FROM t GROUP BY s HAVING count(*) > 2
+inner_join: SELECT t.k, t.v + u.v AS x, u.s FROM t JOIN u ON t.k = u.k WHERE t.v > 10
+theta: SELECT t.k, u.s FROM t JOIN u ON t.k = u.k AND t.v < u.v
+left_join: SELECT t.k, t.v, u.v AS uv, u.s AS us FROM t LEFT JOIN u ON t.k = u.k AND t.s = u.s
+expr_join: SELECT t.v, u.v AS uv FROM t JOIN u ON t.k + 1 = u.k
+using_join: SELECT k, t.v, u.v AS uv FROM t JOIN u USING (k)
+comma_join: SELECT t.k, u.v FROM t, u WHERE t.k = u.k AND t.v > u.v
+join_group: SELECT u.s, sum(t.v) AS sv, count(*) AS n FROM t JOIN u ON t.k = u.k GROUP BY u.s
+union_all: SELECT k, v FROM t UNION ALL SELECT k, v FROM u WHERE v > 0
+union_set: SELECT k FROM t UNION SELECT v FROM u
+distinct_rows: SELECT DISTINCT k, s, f FROM t
+nested: SELECT k, n * 2 AS n2 FROM count_sum WHERE n > 1
+nested_join: SELECT c.k, c.sv, e.hi FROM count_sum c LEFT JOIN extremes e ON c.k = e.k
+subquery: SELECT b, avg(n) AS an FROM (SELECT date_trunc('day', h) AS b, k, count(*) AS n FROM t GROUP BY 1, 2) GROUP BY b
+cte: WITH big AS (SELECT * FROM t WHERE v > 15) SELECT s, count(*) AS n FROM big GROUP BY s
+strings: SELECT length(s) AS l, s || '!' AS e, substr(s, 1, 1) AS c, regexp_replace(s, 'b', 'x') AS r FROM t
