@@ -11,6 +11,7 @@ mod operators;
 pub mod plan;
 pub mod ports;
 mod render;
+mod window;
 
 pub use operators::source::{META_COLUMNS, history_schema};
 pub use render::views;

@@ -1,9 +1,96 @@
-//! `OVER`.
-use super::{Context, Rendered, Rows};
-use crate::plan::Node;
-use crate::ports::PortError;
-use arrow::datatypes::SchemaRef;
+//! `OVER`: rows meet by partition, times are worked off in order, output leaves in pieces.
 
-pub(crate) fn render<'s>(rows: Rows<'s>, _input: &SchemaRef, _node: &Node, _context: &Context) -> Result<Rendered<'s>, PortError> {
-    Ok(Rendered::clean(rows))
+use arrangement::Updates;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use schemas::Time;
+use timely::dataflow::operators::generic::Operator as _;
+
+use super::map::split_faults;
+use super::{Context, Rendered, Rows, Whole};
+use crate::backlog::Backlog;
+use crate::plan::{Node, Operator};
+use crate::ports::{PortError, PortErrorKind};
+use crate::window::WindowState;
+
+/// Render a `Window` node over rows of `input`.
+///
+/// # Errors
+/// `Invalid` for frames that the order columns do not allow.
+pub(crate) fn render<'s>(
+    rows: Rows<'s>,
+    input: &SchemaRef,
+    node: &Node,
+    context: &Context,
+) -> Result<Rendered<'s>, PortError> {
+    let Operator::Window { partition, order, functions } = &node.operator else {
+        return Err(PortError::new(PortErrorKind::Invalid, "not a window node"));
+    };
+    let view = node.view.clone();
+    let failed = move |error: ArrowError| {
+        let message = format!("view '{view}': its window cannot be computed: {error}");
+        PortError::new(PortErrorKind::Invalid, message)
+    };
+    let state = WindowState::new(input, partition, order, functions).map_err(&failed)?;
+    let failure = context.failure.clone();
+    let pact = arrangement::exchange(partition.clone());
+    let scope = rows.scope();
+    let windowed = rows.unary_frontier::<Whole, _, _, _>(pact, "Window", move |capability, info| {
+        let activator = scope.activator_for(info.address);
+        let mut capability = Some(capability);
+        let mut working = Working { state, backlog: Backlog::default(), at: None };
+        move |(input, frontier), output| {
+            input.for_each(|_, updates| working.backlog.push(std::mem::take(updates)));
+            let frontier = frontier.frontier().first().copied();
+            let Some(held) = &mut capability else { return };
+            match working.step(frontier) {
+                Ok(Some(mut changes)) => {
+                    if let Some(time) = working.at {
+                        held.downgrade(&time);
+                    }
+                    output.session_with_builder(&*held).give_container(&mut changes);
+                    // Downstream works this off before the next piece is made.
+                    activator.activate();
+                    return;
+                }
+                Ok(None) => {}
+                Err(error) => failure.set(failed(error)),
+            }
+            match frontier {
+                Some(f) => held.downgrade(&f),
+                None => capability = None,
+            }
+        }
+    });
+    Ok(split_faults(windowed, node.view.clone(), "window"))
+}
+
+struct Working {
+    state: WindowState,
+    backlog: Backlog,
+    /// The time being worked off.
+    at: Option<Time>,
+}
+
+impl Working {
+    /// The next piece of output of any time before `frontier`.
+    fn step(&mut self, frontier: Option<Time>) -> Result<Option<Updates>, ArrowError> {
+        loop {
+            let time = match self.at {
+                Some(time) => time,
+                None => {
+                    let Some((time, batches)) = self.backlog.next(frontier) else {
+                        return Ok(None);
+                    };
+                    batches.into_iter().for_each(|b| self.state.push(b));
+                    *self.at.insert(time)
+                }
+            };
+            match self.state.step()? {
+                Some(piece) if piece.diffs.is_empty() => {}
+                Some(piece) => return Ok(Some(piece.updates(time))),
+                None => self.at = None,
+            }
+        }
+    }
 }

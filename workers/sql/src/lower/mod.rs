@@ -317,9 +317,6 @@ impl<'a> Lowering<'a> {
         Ok(Relation { node, schema: output })
     }
 
-    pub(crate) fn state(&self) -> &SessionState {
-        &self.state
-    }
 
     /// The declared type of `expr`.
     pub(crate) fn type_of(

@@ -1,0 +1,122 @@
+//! Reading one file exactly as it was logged.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+use engine::ports::{
+    Fault, FileBatch, FileBatches, PortError, PortErrorKind, Reader, SourceFile,
+};
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
+use tokio::runtime::Handle;
+
+use super::list::{etag, object_path};
+use super::location::store_error;
+use super::{Format, SourceConfig, hive, json, parquet};
+
+/// Rows per batch.
+pub(crate) const BATCH_ROWS: usize = 16_384;
+
+/// Reads the files of a set of sources. Calls block their thread, which must not be one of the
+/// runtime's.
+pub struct LakeReader {
+    sources: HashMap<String, Arc<SourceConfig>>,
+    runtime: Handle,
+}
+
+impl LakeReader {
+    /// A reader of `sources` that does its requests on `runtime`.
+    pub fn new(sources: Vec<SourceConfig>, runtime: Handle) -> Self {
+        let named = sources.into_iter().map(|s| (s.name.clone(), Arc::new(s)));
+        LakeReader { sources: named.collect(), runtime }
+    }
+
+    /// The bytes of `file`, if it is still the logged one.
+    async fn fetch(config: &SourceConfig, file: &SourceFile) -> Result<Bytes, PortError> {
+        let path = object_path(&config.location.prefix, &file.path);
+        let doing = || format!("source '{}': reading '{}'", config.name, file.path);
+        let gone = || {
+            let message = format!("{}: it is not the file that was logged any more", doing());
+            PortError::new(PortErrorKind::Gone, message)
+        };
+        let local = config.location.local.is_some();
+        let options = match local {
+            true => GetOptions::default(),
+            false => GetOptions { if_match: Some(file.etag.clone()), ..GetOptions::default() },
+        };
+        let store = &config.location.store;
+        let got = store.get_opts(&path, options).await.map_err(|e| store_error(doing(), e))?;
+        if etag(&got.meta) != file.etag || got.meta.size != file.size {
+            return Err(gone());
+        }
+        let bytes = got.bytes().await.map_err(|e| store_error(doing(), e))?;
+        // A local file may have been written over while it was read.
+        if local {
+            let after = store.head(&path).await.map_err(|e| store_error(doing(), e))?;
+            if etag(&after) != file.etag {
+                return Err(gone());
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+impl Reader for LakeReader {
+    fn open(&self, file: &SourceFile) -> Result<FileBatches, PortError> {
+        let config = self.sources.get(&file.source).cloned().ok_or_else(|| {
+            PortError::new(PortErrorKind::Invalid, format!("no source '{}'", file.source))
+        })?;
+        let bytes = self.runtime.block_on(LakeReader::fetch(&config, file))?;
+        let reading = Reading::new(&config, file);
+        let batches: Box<dyn Iterator<Item = FileBatch>> = match hive::partition(&reading) {
+            Err(fault) => Box::new(std::iter::once(reading.only(fault))),
+            Ok(partition) => match config.format {
+                Format::Parquet => parquet::read(reading, partition, bytes),
+                Format::JsonLines => Box::new(json::read(reading, partition, bytes)),
+            },
+        };
+        Ok(Box::new(batches.map(Ok)))
+    }
+}
+
+/// A file being read.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    pub source: String,
+    pub path: String,
+    /// Declared columns, nullable as declared.
+    pub declared: SchemaRef,
+    /// The same, all nullable: the schema of batches.
+    pub schema: SchemaRef,
+}
+
+impl Reading {
+    fn new(config: &SourceConfig, file: &SourceFile) -> Self {
+        let fields = config.schema.fields().iter();
+        let nullable: Vec<_> = fields.map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        Reading {
+            source: config.name.clone(),
+            path: file.path.clone(),
+            declared: config.schema.clone(),
+            schema: Arc::new(Schema::new(nullable)),
+        }
+    }
+
+    pub(crate) fn fault(&self, row: Option<u64>, column: &str, reason: String) -> Fault {
+        Fault {
+            origin: self.source.clone(),
+            file: self.path.clone(),
+            row,
+            column: column.to_string(),
+            reason,
+        }
+    }
+
+    /// No rows, one fault.
+    pub(crate) fn only(&self, fault: Fault) -> FileBatch {
+        let rows = RecordBatch::new_empty(self.schema.clone());
+        FileBatch { rows, row_numbers: vec![], faults: vec![fault] }
+    }
+}
