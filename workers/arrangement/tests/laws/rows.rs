@@ -7,7 +7,7 @@ use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, IntervalMonthDayNano};
-use arrow::util::display::array_value_to_string;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rand::Rng;
 use rand::rngs::StdRng;
 use schemas::normal::normalize;
@@ -231,11 +231,11 @@ impl Shape {
     }
 }
 
-/// A value as text.
+/// A value as text. Nulls inside it are spelled out: `[]` is not `[null]`.
 pub fn cell(column: &ArrayRef, row: usize) -> Option<String> {
-    column
-        .is_valid(row)
-        .then(|| array_value_to_string(column, row).unwrap())
+    let options = FormatOptions::new().with_null("null");
+    let format = || ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string();
+    column.is_valid(row).then(format)
 }
 
 /// Row `i` of `columns` as text.
