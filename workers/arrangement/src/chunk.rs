@@ -110,10 +110,10 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
         if run.len() * 4 < run.allocated {
             self.body = Body::Resident(Arc::new(run.compact()));
         }
-        if let (KEPT, Body::Resident(run)) = (USE, &self.body) {
-            if let Some(stored) = spill::offer(run) {
-                self.body = Body::Stored(stored);
-            }
+        if let (KEPT, Body::Resident(run)) = (USE, &self.body)
+            && let Some(stored) = spill::offer(run)
+        {
+            self.body = Body::Stored(stored);
         }
         self
     }

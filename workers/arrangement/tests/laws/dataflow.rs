@@ -11,8 +11,8 @@ use rand::{Rng, SeedableRng};
 use schemas::Time;
 use tidewatch_arrangement::spill::{self, FileSpill};
 use tidewatch_arrangement::{
-    Arranged, Batch, Evaluate, Evaluated, Groups, Tuning, Updates, arrange_tuned, exchange,
-    join_tuned, reduce_tuned, updates_of,
+    Arranged, Batch, Evaluate, Evaluated, Groups, Lane, Tuning, Updates, arrange, arrange_tuned,
+    exchange, join, join_tuned, reduce_tuned, updates_of,
 };
 use timely::container::{CapacityContainerBuilder, NoopBuilder};
 use timely::dataflow::channels::pact::Pipeline;
@@ -349,9 +349,42 @@ fn run<const ROWS: usize>(
     }
 }
 
+/// A key with many rows on both sides has more matches than a container, and than memory should
+/// hold: they come in containers of bounded size, and the operator goes on where it stopped.
+#[test]
+fn matches_of_one_hot_key_come_in_bounded_containers() {
+    const SIDE: usize = 2_000;
+    let rows = Arc::new(Mutex::new((0, 0)));
+    let seen = Arc::clone(&rows);
+    timely::execute(Config::thread(), move |worker| {
+        let mut input = InputHandle::<Time, CapacityContainerBuilder<Updates>>::new();
+        let seen = Arc::clone(&seen);
+        worker.dataflow::<Time, _, _>(|scope| {
+            let stream = scope.input_from(&mut input);
+            let sides = arrange(stream, &[], "Everything");
+            let matches = join(&sides, &sides, "Hot");
+            matches.unary::<NoopBuilder<Updates>, _, _, _>(Pipeline, "Count", move |_, _| {
+                move |input, _| {
+                    input.for_each(|_, updates| {
+                        let mut seen = seen.lock().unwrap();
+                        *seen = (seen.0 + updates.len(), seen.1.max(updates.len()));
+                    });
+                }
+            });
+        });
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..SIDE as i64));
+        let (times, count) = (Lane::constant(0, SIDE), Lane::constant(1, SIDE));
+        input.send_batch(&mut Updates::new(vec![column], times, count));
+    })
+    .unwrap();
+    let (total, most) = *rows.lock().unwrap();
+    assert_eq!(total, SIDE * SIDE);
+    assert!(most <= 1 << 16, "a container of {most} rows");
+}
+
 fn check_all(setting: Setting, seeds: std::ops::Range<u64>) {
     let compared: usize = seeds
-        .map(|seed| check::<8>(seed, setting) + check::<64>(seed + 1000, setting))
+        .map(|seed| check::<8>(seed, setting) + check::<64>(seed + 1_000_000, setting))
         .sum();
     assert!(compared > 1000, "only {compared} rows compared");
 }

@@ -234,7 +234,12 @@ impl Shape {
 /// A value as text. Nulls inside it are spelled out: `[]` is not `[null]`.
 pub fn cell(column: &ArrayRef, row: usize) -> Option<String> {
     let options = FormatOptions::new().with_null("null");
-    let format = || ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string();
+    let format = || {
+        ArrayFormatter::try_new(column, &options)
+            .unwrap()
+            .value(row)
+            .to_string()
+    };
     column.is_valid(row).then(format)
 }
 
