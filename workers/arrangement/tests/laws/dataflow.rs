@@ -397,7 +397,7 @@ fn one_worker_equals_recomputation() {
             hash_mask: FULL,
             spilled: false,
         },
-        0..60,
+        0..200,
     );
 }
 
@@ -409,7 +409,7 @@ fn colliding_keys_stay_apart() {
             hash_mask: 1 << 63,
             spilled: false,
         },
-        100..140,
+        1000..1100,
     );
     check_all(
         Setting {
@@ -417,7 +417,7 @@ fn colliding_keys_stay_apart() {
             hash_mask: 0,
             spilled: false,
         },
-        140..160,
+        2100..2150,
     );
 }
 
@@ -429,7 +429,7 @@ fn two_workers_equal_recomputation() {
             hash_mask: FULL,
             spilled: false,
         },
-        200..230,
+        3200..3260,
     );
 }
 
@@ -441,7 +441,7 @@ fn a_serialised_exchange_changes_nothing() {
             hash_mask: 7 << 61,
             spilled: false,
         },
-        300..330,
+        4300..4360,
     );
 }
 
@@ -453,6 +453,6 @@ fn spilled_chunks_read_as_kept_ones() {
             hash_mask: FULL,
             spilled: true,
         },
-        400..420,
+        5400..5450,
     );
 }
