@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use arrow::array::ArrayRef;
 use differential_dataflow::batcher::merge::{MergeBatcher, Sealer};
 use differential_dataflow::batcher::{Batcher, Extract};
 use differential_dataflow::operators::arrange::TraceAgent;
@@ -17,7 +16,6 @@ use timely::progress::frontier::AntichainRef;
 
 use crate::chunk::{Batch, CHUNK_ROWS, Chunk, KEPT, SORTING, Spine};
 use crate::exchange::exchange;
-use crate::hash::hash_rows;
 use crate::sort::Unsorted;
 use crate::updates::Updates;
 
@@ -128,37 +126,12 @@ impl<const ROWS: usize> Batcher<Updates> for KeyedBatcher<ROWS> {
     fn insert(&mut self, container: &mut Updates) {
         if !container.is_empty() {
             let updates = std::mem::take(container);
-            self.inner
-                .insert(&mut Some(split(updates, &self.keys, self.hash_mask)));
+            self.inner.insert(&mut Some(Unsorted::split(
+                updates,
+                &self.keys,
+                self.hash_mask,
+            )));
         }
-    }
-}
-
-/// Split columns into key and value.
-fn split(updates: Updates, keys: &[usize], hash_mask: u64) -> Unsorted {
-    let rows = updates.len();
-    let Updates {
-        columns,
-        times,
-        count,
-        sums,
-        ..
-    } = updates;
-    let key_columns: Vec<ArrayRef> = keys.iter().map(|k| columns[*k].clone()).collect();
-    let mut hashes = hash_rows(&key_columns, rows);
-    hashes.iter_mut().for_each(|hash| *hash &= hash_mask);
-    let values = columns
-        .into_iter()
-        .enumerate()
-        .filter(|(c, _)| !keys.contains(c));
-    let values = values.map(|(_, column)| column).collect();
-    Unsorted {
-        hashes,
-        keys: key_columns,
-        values,
-        times,
-        count,
-        sums,
     }
 }
 

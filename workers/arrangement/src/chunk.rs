@@ -53,7 +53,8 @@ impl<const USE: bool, const ROWS: usize> Default for Chunk<USE, ROWS> {
 }
 
 impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
-    pub(crate) fn new(run: Run) -> Self {
+    /// `run` as a chunk in memory. A batch takes no empty ones, and none longer than `ROWS`.
+    pub fn new(run: Run) -> Self {
         Chunk {
             rows: run.len(),
             first_hash: run.hashes.first().copied().unwrap_or(0),
@@ -109,10 +110,10 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
         if run.len() * 4 < run.allocated {
             self.body = Body::Resident(Arc::new(run.compact()));
         }
-        if let (KEPT, Body::Resident(run)) = (USE, &self.body) {
-            if let Some(stored) = spill::offer(run) {
-                self.body = Body::Stored(stored);
-            }
+        if let (KEPT, Body::Resident(run)) = (USE, &self.body)
+            && let Some(stored) = spill::offer(run)
+        {
+            self.body = Body::Stored(stored);
         }
         self
     }

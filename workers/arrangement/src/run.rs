@@ -9,6 +9,7 @@ use arrow::buffer::ScalarBuffer;
 use schemas::{Diff, Time};
 
 use crate::compare::RowOrder;
+use crate::sort::Unsorted;
 use crate::updates::{Lane, Updates};
 
 /// Sorted, consolidated rows.
@@ -35,6 +36,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// `updates` sorted by key (the columns at the positions `keys`, in that order) and
+    /// consolidated; `None` if they cancel. Key hashes are masked with `hash_mask`.
+    pub fn sorted(updates: Updates, keys: &[usize], hash_mask: u64) -> Option<Run> {
+        Unsorted::split(updates, keys, hash_mask).sorted()
+    }
+
     /// A run without rows (and without columns).
     pub(crate) fn empty() -> Self {
         Run {
@@ -58,6 +65,11 @@ impl Run {
     /// No rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Hash of each distinct key, ascending.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
     }
 
     /// The distinct keys, in order.
@@ -118,7 +130,7 @@ impl Run {
     }
 
     /// Rows `[start, end)`, at least one, without a copy.
-    pub(crate) fn slice(&self, start: usize, end: usize) -> Run {
+    pub fn slice(&self, start: usize, end: usize) -> Run {
         debug_assert!(start < end);
         let first = self.key_of_row(start);
         let keys = self.key_of_row(end - 1) + 1 - first;

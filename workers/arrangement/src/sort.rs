@@ -7,8 +7,9 @@ use schemas::{Diff, Time};
 
 use crate::columns::{concat_rows, take_rows};
 use crate::compare::{RowOrder, prefixes};
+use crate::hash::hash_rows;
 use crate::run::Run;
-use crate::updates::Lane;
+use crate::updates::{Lane, Updates};
 
 /// Changes in any order, their columns split into key and value.
 pub(crate) struct Unsorted {
@@ -30,6 +31,34 @@ struct Place {
 }
 
 impl Unsorted {
+    /// Split columns into key (those at the positions `keys`) and value (the others).
+    pub(crate) fn split(updates: Updates, keys: &[usize], hash_mask: u64) -> Unsorted {
+        let rows = updates.len();
+        let Updates {
+            columns,
+            times,
+            count,
+            sums,
+            ..
+        } = updates;
+        let key_columns: Vec<ArrayRef> = keys.iter().map(|k| columns[*k].clone()).collect();
+        let mut hashes = hash_rows(&key_columns, rows);
+        hashes.iter_mut().for_each(|hash| *hash &= hash_mask);
+        let values = columns
+            .into_iter()
+            .enumerate()
+            .filter(|(c, _)| !keys.contains(c));
+        let values = values.map(|(_, column)| column).collect();
+        Unsorted {
+            hashes,
+            keys: key_columns,
+            values,
+            times,
+            count,
+            sums,
+        }
+    }
+
     /// All changes of `parts`; `None` if there is no part.
     pub(crate) fn concat(mut parts: Vec<Unsorted>) -> Option<Unsorted> {
         if parts.len() < 2 {
