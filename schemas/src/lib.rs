@@ -5,6 +5,7 @@
 //! * the lake's tables as DDL, each column with its unit.
 
 pub mod normal;
+pub mod tables;
 
 /// A position in the lake's log. Totally ordered; event time and `as_of` are columns, never times.
 pub type Time = u64;

@@ -37,6 +37,9 @@ pub enum Command {
     Demo(Demo),
     /// Keep views true over a lake until interrupted (or once).
     Run(Run),
+    /// One process of a cluster that `run --processes` starts.
+    #[command(hide = true)]
+    Follow(Follow),
     /// Query the views of a lake, all at one time.
     Sql(Sql),
     /// Show the plan that maintains each view.
@@ -123,6 +126,20 @@ pub struct Run {
     pub take_over: bool,
 }
 
+/// `tidewatch follow`
+#[derive(Args)]
+pub struct Follow {
+    /// Which process.
+    #[arg(long)]
+    pub process: usize,
+    /// File with one host:port per process.
+    #[arg(long)]
+    pub hosts: PathBuf,
+    /// Worker threads.
+    #[arg(long, default_value_t = 1)]
+    pub workers: u16,
+}
+
 /// `tidewatch sql`
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -179,8 +196,6 @@ pub struct Verify {
 pub enum Lake {
     /// Write a deterministic marketing world as a lake.
     Generate(Generate),
-    /// Delete what no reader can need any more.
-    Vacuum(LakeArgs),
 }
 
 /// `tidewatch lake generate`

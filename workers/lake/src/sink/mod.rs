@@ -1,0 +1,99 @@
+//! Views as Delta tables.
+//!
+//! A file owns the rows of one time bucket whose hash lies in one range. A commit rewrites only
+//! the files whose rows changed, so what is written is bounded by what they own, and the number of
+//! files by the size of the view: there is nothing to compact. No worker keeps a copy of a view:
+//! the old content of a file is read back when it changes.
+
+mod committer;
+mod layout;
+mod rows;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::ports::{Committer, PortError, PortErrorKind, Sink, ViewSpec, ViewWriter, WorkerId};
+use schemas::Time;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use crate::delta::{Add, Table};
+use crate::store::Store;
+
+/// What a user may tune.
+#[derive(Clone, Debug)]
+pub struct SinkSettings {
+    /// Rows above which a file is split.
+    pub file_rows_max: usize,
+    /// Days of event time per bucket.
+    pub bucket_days: u32,
+}
+
+/// Which incarnation writes, and what its views' tables are called.
+#[derive(Clone, Debug)]
+pub struct Incarnation {
+    /// Time of its lead entry.
+    pub epoch: Time,
+    /// Per view, when it was created: names its folder.
+    pub created: BTreeMap<String, Time>,
+}
+
+/// Draws texts that no other process draws; says the clock.
+#[derive(Clone)]
+pub struct Outside {
+    /// A text that was never drawn before.
+    pub nonce: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Microseconds since 1970 UTC.
+    pub clock_us: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+/// The views of a lake.
+pub struct DeltaSink {
+    store: Store,
+    runtime: Handle,
+    incarnation: Incarnation,
+    settings: SinkSettings,
+    outside: Outside,
+}
+
+impl DeltaSink {
+    /// A sink for one incarnation. Its calls block their thread, which must not be one of the
+    /// runtime's.
+    pub fn new(
+        store: Store,
+        runtime: Handle,
+        incarnation: Incarnation,
+        settings: SinkSettings,
+        outside: Outside,
+    ) -> Self {
+        DeltaSink { store, runtime, incarnation, settings, outside }
+    }
+
+    fn folder(&self, view: &str) -> Result<String, PortError> {
+        let created = self.incarnation.created.get(view).ok_or_else(|| {
+            PortError::new(PortErrorKind::Invalid, format!("view '{view}' was never created"))
+        })?;
+        Ok(format!("views/{view}/{created:020}"))
+    }
+}
+
+impl Sink for DeltaSink {
+    fn writer(&self, view: &ViewSpec, worker: WorkerId) -> Result<Box<dyn ViewWriter>, PortError> {
+        let folder = self.folder(&view.name)?;
+        let table = self.runtime.block_on(Table::load(&self.store, &folder, None))?;
+        let writer = writer::Writer::new(self, view, worker, folder, table)?;
+        Ok(Box::new(writer))
+    }
+
+    fn committer(&self, views: &[ViewSpec]) -> Result<Box<dyn Committer>, PortError> {
+        Ok(Box::new(committer::DeltaCommitter::new(self, views)?))
+    }
+}
+
+/// What a writer hands to the committer.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct StagedFiles {
+    added: Vec<Add>,
+    removed: Vec<String>,
+}

@@ -1,0 +1,400 @@
+//! `tidewatch run`: lead an incarnation of the lake until told to stop.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
+use engine::plan::Mode;
+use engine::ports::{Entry, PortError, PortErrorKind, SourceFile};
+use lake::Store;
+use lake::log::{LogSettings, Sequencer};
+use lake::sink::{DeltaSink, Incarnation, SinkSettings};
+use lake::source::{LakeReader, SourceConfig, changes, list, ready};
+use sql::{Catalog, lower};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::cli;
+use crate::cluster::{self, Briefing, Followers};
+use crate::settings::Settings;
+use crate::{catalog, outside};
+
+/// Incarnations in a row that end because files change while they are read.
+const RESTARTS_MAX: u32 = 20;
+
+/// What a leader is asked to do.
+pub struct Leading<'a> {
+    /// The lake, as given.
+    pub lake: &'a str,
+    /// Statements (origin, text); empty: those the lake has.
+    pub statements: Vec<(String, String)>,
+    /// Stop once everything that is there is committed.
+    pub once: bool,
+    /// Lead even though somebody else seems to.
+    pub take_over: bool,
+    /// Threads and processes.
+    pub cluster: Cluster,
+    /// Set when it is time to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Called after each commit.
+    pub report: &'a dyn Fn(&Committed),
+}
+
+/// One commit, as a leader sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Committed {
+    /// The time.
+    pub time: u64,
+    /// Files of the entries it covers.
+    pub files: usize,
+    /// Rows inserted into all views.
+    pub rows_inserted: u64,
+    /// Rows deleted from all views.
+    pub rows_deleted: u64,
+    /// From the log entry to the publication.
+    pub took: Duration,
+}
+
+/// The verb.
+pub fn command(args: &cli::Run, settings: &Settings, quiet: bool) -> Result<ExitCode> {
+    let threads = usize::from(args.workers);
+    let hosts_file = std::env::temp_dir().join(format!("tidewatch-hosts-{}", std::process::id()));
+    let (cluster, followers) = match (args.processes, &args.hosts, args.process) {
+        (Some(n), ..) if n > 1 => {
+            let (cluster, followers) = Followers::start(usize::from(n), threads, &hosts_file)?;
+            (cluster, Some(followers))
+        }
+        (_, Some(hosts), Some(process)) => {
+            let cluster = cluster::from_hosts(hosts, process, threads, args.plaintext)?;
+            if process > 0 {
+                return follow_cluster(&cluster, &args.lake.lake, settings);
+            }
+            (cluster, None)
+        }
+        _ => (Cluster::threads(threads), None),
+    };
+    let report = |c: &Committed| {
+        if !quiet {
+            eprintln!(
+                "t={}: {} files, {} rows in, {} rows out, {:.0} ms",
+                c.time,
+                c.files,
+                c.rows_inserted,
+                c.rows_deleted,
+                c.took.as_secs_f64() * 1e3
+            );
+        }
+    };
+    let leading = Leading {
+        lake: &args.lake.lake,
+        statements: catalog::from_files(&args.sql)?,
+        once: args.once,
+        take_over: args.take_over,
+        cluster,
+        stop: outside::stop_flag()?,
+        report: &report,
+    };
+    let led = lead(&leading, settings);
+    let _ = std::fs::remove_file(&hosts_file);
+    led?;
+    if let Some(followers) = followers {
+        followers.wait()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A follower that a leader started on this machine.
+pub fn follow(args: &cli::Follow, settings: &Settings) -> Result<ExitCode> {
+    let cluster =
+        cluster::from_hosts(&args.hosts, args.process, usize::from(args.workers), false)?;
+    follow_cluster(&cluster, "", settings)
+}
+
+fn follow_cluster(cluster: &Cluster, lake: &str, settings: &Settings) -> Result<ExitCode> {
+    let briefing: Briefing = cluster::briefed(cluster)?;
+    let lake = if lake.is_empty() { briefing.lake.clone() } else { lake.to_string() };
+    let runtime = outside::runtime()?;
+    let store = Store::open(&lake, &settings.s3, &std::env::current_dir()?)?;
+    let catalog = catalog::plan(&briefing.statements)?;
+    let sources = catalog::sources(&catalog, &lake, &settings.s3)?;
+    let job = job(&catalog, sources, store, &briefing, settings, runtime.handle())?;
+    execute(cluster, job, None, |_| ())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn job(
+    catalog: &Catalog,
+    sources: Vec<SourceConfig>,
+    store: Store,
+    briefing: &Briefing,
+    settings: &Settings,
+    runtime: &Handle,
+) -> Result<Job> {
+    let incarnation = Incarnation {
+        epoch: briefing.epoch,
+        created: briefing.created.iter().cloned().collect(),
+    };
+    let sink = SinkSettings {
+        file_rows_max: usize::try_from(settings.views.file_rows_max).unwrap_or(usize::MAX),
+        bucket_days: settings.views.bucket_days,
+    };
+    let outside = outside::outside();
+    Ok(Job {
+        plan: lower(catalog)?,
+        reader: Arc::new(LakeReader::new(sources, runtime.clone())),
+        sink: Arc::new(DeltaSink::new(store, runtime.clone(), incarnation, sink, outside)),
+        epoch: briefing.start,
+    })
+}
+
+/// Why an incarnation ended.
+enum End {
+    /// It was told to, or everything is committed.
+    Done,
+    /// Files it had read are gone or changed: the next one begins without them.
+    Again,
+}
+
+/// Lead until told to stop.
+pub fn lead(leading: &Leading<'_>, settings: &Settings) -> Result<()> {
+    let runtime = outside::runtime()?;
+    let store = Store::open(leading.lake, &settings.s3, &std::env::current_dir()?)?;
+    let mut restarts = 0;
+    loop {
+        match incarnation(leading, settings, &runtime, &store) {
+            Ok(End::Done) => return Ok(()),
+            Ok(End::Again) => restarts += 1,
+            Err(e) if gone(&e) && restarts < RESTARTS_MAX => {
+                tracing::info!("a file changed while it was read: {e:#}");
+                restarts += 1;
+            }
+            Err(e) => return Err(e),
+        }
+        if leading.cluster.hosts.len() > 1 {
+            return Err(PortError::new(
+                PortErrorKind::Outage,
+                "a file was taken away or changed, and the cluster has to start again",
+            )
+            .into());
+        }
+    }
+}
+
+fn gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<PortError>().is_some_and(|e| e.kind() == PortErrorKind::Gone)
+}
+
+fn incarnation(
+    leading: &Leading<'_>,
+    settings: &Settings,
+    runtime: &Runtime,
+    store: &Store,
+) -> Result<End> {
+    let log = LogSettings {
+        heartbeat_ms: settings.log.heartbeat_ms,
+        checkpoint_entries: settings.log.checkpoint_entries,
+        take_over: leading.take_over,
+    };
+    // Errors in the SQL come before anything is written.
+    let mut texts = leading.statements.clone();
+    let given = (!texts.is_empty()).then(|| catalog::plan(&texts)).transpose()?;
+    if let Some(catalog) = &given {
+        lower(catalog)?;
+    }
+    let nonces = Box::new(outside::nonce);
+    let mut clock = outside::clock_us;
+    let led = Sequencer::lead(store, outside::identity(), log, nonces, &mut clock);
+    let (mut sequencer, state) = runtime.block_on(led)?;
+    let catalog = match given {
+        Some(catalog) => catalog,
+        None => {
+            texts = catalog::from_log(&state);
+            catalog::plan(&texts)?
+        }
+    };
+    let statements = catalog::difference(&catalog, &state);
+    if !statements.is_empty() {
+        runtime.block_on(sequencer.append(vec![], vec![], statements, outside::clock_us()))?;
+    }
+    let sources = catalog::sources(&catalog, leading.lake, &settings.s3)?;
+    let mut following = Following {
+        leading,
+        settings,
+        runtime,
+        catalog: &catalog,
+        sources: &sources,
+        sequencer,
+        sent: BTreeMap::new(),
+        committed: 0,
+    };
+    following.first_listing()?;
+    let state = following.sequencer.state().clone();
+    let briefing = Briefing {
+        lake: leading.lake.to_string(),
+        statements: texts,
+        epoch: state.epoch,
+        start: state.t,
+        created: catalog::created(&catalog, &state).into_iter().collect(),
+    };
+    if leading.cluster.hosts.len() > 1 {
+        cluster::brief(&leading.cluster, &briefing)?;
+    }
+    let job = job(&catalog, sources.clone(), store.clone(), &briefing, settings, runtime.handle())?;
+    let (feed, entries) = feed();
+    let (tell, events) = channel();
+    let cluster = leading.cluster.clone();
+    let workers = std::thread::spawn(move || {
+        execute(&cluster, job, Some(entries), move |e| tell.send(e).unwrap_or(()))
+    });
+    let live: Vec<SourceFile> = state.live_files().cloned().collect();
+    following.sent.insert(state.t, (Instant::now(), live.len()));
+    feed.send(Entry { time: state.t, added: live, gone: vec![] });
+    let end = following.follow(&feed, &events, &workers);
+    drop(feed);
+    let finished = workers.join().map_err(|_| anyhow!("a worker panicked"))?;
+    while let Ok(event) = events.try_recv() {
+        following.note(event);
+    }
+    finished?;
+    let end = end?;
+    runtime.block_on(following.sequencer.resign(outside::clock_us()))?;
+    Ok(end)
+}
+
+/// A leader that follows its sources.
+struct Following<'a> {
+    leading: &'a Leading<'a>,
+    settings: &'a Settings,
+    runtime: &'a Runtime,
+    catalog: &'a Catalog,
+    sources: &'a [SourceConfig],
+    sequencer: Sequencer,
+    /// Entries under way: when they were logged, and their files.
+    sent: BTreeMap<u64, (Instant, usize)>,
+    committed: u64,
+}
+
+impl Following<'_> {
+    /// Log what is there before the workers start. Files that are being written are waited for.
+    fn first_listing(&mut self) -> Result<()> {
+        loop {
+            let (added, gone, waiting) = self.changes()?;
+            if waiting == 0 || self.leading.stop.load(Ordering::SeqCst) {
+                if !added.is_empty() || !gone.is_empty() {
+                    let clock = outside::clock_us();
+                    self.runtime.block_on(self.sequencer.append(added, gone, vec![], clock))?;
+                }
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Files that came and went, and how many are not whole yet.
+    fn changes(&self) -> Result<(Vec<SourceFile>, Vec<SourceFile>, usize)> {
+        let state = self.sequencer.state();
+        let now_us = outside::clock_us();
+        let settle_ms = self.settings.sources.settle_ms;
+        let (mut added, mut gone, mut waiting) = (vec![], vec![], 0);
+        for config in self.sources {
+            let listed = self.runtime.block_on(list(config))?;
+            let live: Vec<&SourceFile> =
+                state.files.get(&config.name).map(|f| f.values().collect()).unwrap_or_default();
+            let (new, lost) = changes(&config.name, &listed, &live);
+            // An overwritten file leaves when its successor is whole.
+            let mut early = vec![];
+            for file in new {
+                let Some(found) = listed.iter().find(|l| l.path == file.path) else { continue };
+                match self.runtime.block_on(ready(config, found, now_us, settle_ms))? {
+                    true => added.push(file),
+                    false => early.push(file.path),
+                }
+            }
+            waiting += early.len();
+            gone.extend(lost.into_iter().filter(|f| !early.contains(&f.path)));
+        }
+        let known = |f: &SourceFile| self.sources.iter().any(|s| s.name == f.source);
+        gone.extend(state.live_files().filter(|f| !known(f)).cloned());
+        Ok((added, gone, waiting))
+    }
+
+    fn follow(
+        &mut self,
+        feed: &Feed,
+        events: &Receiver<Event>,
+        workers: &JoinHandle<Result<(), PortError>>,
+    ) -> Result<End> {
+        let poll = Duration::from_millis(self.settings.sources.poll_ms);
+        let heartbeat = Duration::from_millis(self.settings.log.heartbeat_ms);
+        let mut appended = Instant::now();
+        loop {
+            let due = Instant::now() + poll;
+            while Instant::now() < due {
+                let wait = due.saturating_duration_since(Instant::now()).min(Duration::from_millis(20));
+                match events.recv_timeout(wait) {
+                    Ok(event) => self.note(event),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(End::Done),
+                }
+                if workers.is_finished() || self.leading.stop.load(Ordering::SeqCst) {
+                    return Ok(End::Done);
+                }
+                if self.leading.once && self.sent.is_empty() {
+                    break;
+                }
+            }
+            let (added, gone, waiting) = self.changes()?;
+            if !added.is_empty() || !gone.is_empty() {
+                appended = Instant::now();
+                if self.append(feed, added, gone)? {
+                    return Ok(End::Again);
+                }
+            } else if self.leading.once && waiting == 0 && self.sent.is_empty() {
+                return Ok(End::Done);
+            } else if self.leading.lake.contains("://") && appended.elapsed() > heartbeat {
+                appended = Instant::now();
+                self.append(feed, vec![], vec![])?;
+            }
+        }
+    }
+
+    /// Log and hand on. Whether the workers have to begin again: only a replaced file's rows can
+    /// be taken back while they run.
+    fn append(
+        &mut self,
+        feed: &Feed,
+        added: Vec<SourceFile>,
+        gone: Vec<SourceFile>,
+    ) -> Result<bool> {
+        let replaced = |f: &SourceFile| {
+            let mode = self.catalog.source(&f.source).map(|s| &s.mode);
+            matches!(mode, Some(Mode::Replace))
+        };
+        let again = !gone.iter().all(replaced);
+        let clock = outside::clock_us();
+        let logged = Instant::now();
+        let append = self.sequencer.append(added, gone, vec![], clock);
+        let entry = self.runtime.block_on(append).context("the log")?;
+        if again {
+            return Ok(true);
+        }
+        self.sent.insert(entry.time, (logged, entry.added.len() + entry.gone.len()));
+        feed.send(entry);
+        Ok(false)
+    }
+
+    fn note(&mut self, event: Event) {
+        let Event::Committed { time, rows_inserted, rows_deleted } = event;
+        self.committed = time;
+        let later = self.sent.split_off(&(time + 1));
+        let done = std::mem::replace(&mut self.sent, later);
+        let files = done.values().map(|(_, files)| files).sum();
+        let took = done.values().next().map_or(Duration::ZERO, |(at, _)| at.elapsed());
+        (self.leading.report)(&Committed { time, files, rows_inserted, rows_deleted, took });
+    }
+}

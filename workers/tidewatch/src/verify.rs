@@ -1,0 +1,221 @@
+//! `tidewatch verify`: recompute every view from the lake by batch SQL, and compare.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{cast, concat_batches, take};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::prelude::SessionContext;
+use engine::plan::{Mode, Upsert};
+use engine::ports::{Reader, SourceFile};
+use lake::Store;
+use lake::log::{LakeState, read_state};
+use lake::published::latest;
+use lake::source::LakeReader;
+use sql::{Catalog, Difference, Oracle, SourceDef, compare};
+use tokio::runtime::Runtime;
+
+use crate::cli::{Format, Verify};
+use crate::settings::Settings;
+use crate::{catalog, outside, sql_query};
+
+/// What verifying one view found.
+pub struct Verdict {
+    /// The view.
+    pub view: String,
+    /// Committed rows.
+    pub rows: usize,
+    /// Rows without a partner.
+    pub differences: usize,
+    /// Some of them.
+    pub shown: Vec<Difference>,
+}
+
+/// The verb.
+pub fn command(args: &Verify, settings: &Settings) -> Result<ExitCode> {
+    let verdicts = verify(&args.lake.lake, &args.views, args.show, settings)?;
+    let total: usize = verdicts.iter().map(|v| v.differences).sum();
+    for v in &verdicts {
+        if args.format == Format::Json {
+            let shown: Vec<_> = v.shown.iter().map(|d| {
+                serde_json::json!({"row": d.row, "maintained": d.maintained})
+            }).collect();
+            println!("{}", serde_json::json!({
+                "view": v.view, "rows": v.rows, "differences": v.differences, "shown": shown,
+            }));
+            continue;
+        }
+        println!("{}: {} rows, {} differences", v.view, v.rows, v.differences);
+        for d in &v.shown {
+            let side = if d.maintained { "only committed " } else { "only recomputed" };
+            println!("  {side}: {}", d.row);
+        }
+    }
+    if args.format != Format::Json {
+        println!("verify: {} views, {total} differences", verdicts.len());
+    }
+    Ok(if total == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Verify `views` (all, if empty) of a lake at its published time.
+pub fn verify(lake: &str, views: &[String], show: usize, settings: &Settings) -> Result<Vec<Verdict>> {
+    let runtime = outside::runtime()?;
+    let store = Store::open(lake, &settings.s3, &std::env::current_dir()?)?;
+    let state = runtime.block_on(read_state(&store))?;
+    let catalog = catalog::plan(&catalog::from_log(&state))
+        .with_context(|| format!("lake '{lake}' has no views yet"))?;
+    let Some(published) = runtime.block_on(latest(&store))? else {
+        bail!("lake '{lake}' has nothing committed yet: run it first");
+    };
+    let newer = state.live_files().find(|f| f.admitted > published.t);
+    ensure!(
+        newer.is_none(),
+        "lake '{lake}' has logged files that are not committed yet: \
+         wait for `tidewatch run`, or run it with --once"
+    );
+    let mut oracle = Oracle::new(&catalog);
+    provide(&mut oracle, &catalog, &state, lake, settings, &runtime)?;
+    let context = sql::query_session();
+    runtime.block_on(sql_query::register(&context, &store, &catalog, &published))?;
+    let mut verdicts = vec![];
+    for view in catalog.views().iter().filter(|v| v.materialized) {
+        if !views.is_empty() && !views.contains(&view.name) {
+            continue;
+        }
+        let committed = runtime.block_on(committed(&context, &view.name, &view.schema))?;
+        let recomputed = runtime.block_on(oracle.rows(&view.name))?;
+        let (differences, shown) = compare(&view.schema, &committed, &recomputed, show)?;
+        let rows = committed.iter().map(RecordBatch::num_rows).sum();
+        verdicts.push(Verdict { view: view.name.clone(), rows, differences, shown });
+    }
+    if let Some(unknown) = views.iter().find(|v| verdicts.iter().all(|d| d.view != **v)) {
+        bail!("lake '{lake}' has no materialized view '{unknown}'");
+    }
+    Ok(verdicts)
+}
+
+async fn committed(
+    context: &SessionContext,
+    view: &str,
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>> {
+    let batches = context.table(view).await?.collect().await?;
+    let back = |b: &RecordBatch| -> Result<RecordBatch> {
+        let columns = b.columns().iter().zip(schema.fields());
+        let columns = columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<Vec<_>, _>>()?;
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    };
+    batches.iter().map(back).collect()
+}
+
+/// The rows of every source, from its live files.
+fn provide(
+    oracle: &mut Oracle<'_>,
+    catalog: &Catalog,
+    state: &LakeState,
+    lake: &str,
+    settings: &Settings,
+    runtime: &Runtime,
+) -> Result<()> {
+    let sources = catalog::sources(catalog, lake, &settings.s3)?;
+    let reader = LakeReader::new(sources, runtime.handle().clone());
+    let none = BTreeMap::new();
+    for source in catalog.sources() {
+        let files = state.files.get(&source.name).unwrap_or(&none);
+        let mut batches = vec![];
+        for file in files.values() {
+            for batch in reader.open(file)? {
+                let batch = batch?;
+                let extended = with_meta(file, &batch.rows, &batch.row_numbers)?;
+                batches.push(extended);
+            }
+        }
+        match &source.mode {
+            Mode::Append | Mode::Replace => {
+                oracle.provide(&source.name, without_meta(&batches)?)?;
+            }
+            Mode::Changes { diff } => {
+                oracle.provide(&source.name, accumulated(&batches, *diff)?)?;
+            }
+            Mode::Upsert(upsert) => {
+                let current = runtime.block_on(current(source, upsert, &batches))?;
+                oracle.provide(&source.name, current)?;
+                oracle.provide(&format!("{}_history", source.name), batches)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn with_meta(file: &SourceFile, rows: &RecordBatch, numbers: &[u64]) -> Result<RecordBatch> {
+    let n = rows.num_rows();
+    let schema = engine::history_schema(&rows.schema());
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(Int64Array::from_value(i64::try_from(file.admitted)?, n)));
+    columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.path, n))));
+    columns.push(Arc::new(Int64Array::from_iter_values(numbers.iter().map(|r| *r as i64))));
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+fn without_meta(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+    let plain = |b: &RecordBatch| {
+        b.project(&(0..b.num_columns() - engine::META_COLUMNS).collect::<Vec<_>>())
+    };
+    Ok(batches.iter().map(plain).collect::<Result<_, _>>()?)
+}
+
+/// Rows added as often as their diffs add up to. Opposite rows meet by their content.
+fn accumulated(batches: &[RecordBatch], diff: usize) -> Result<Vec<RecordBatch>> {
+    let Some(first) = batches.first() else { return Ok(vec![]) };
+    let all = concat_batches(&first.schema(), batches)?;
+    let width = all.num_columns() - engine::META_COLUMNS;
+    let kept: Vec<usize> = (0..width).filter(|c| *c != diff).collect();
+    let rows = all.project(&kept)?;
+    let fields = rows.schema().fields().iter().map(|f| {
+        arrow::row::SortField::new(f.data_type().clone())
+    }).collect();
+    let converter = arrow::row::RowConverter::new(fields)?;
+    let encoded = converter.convert_columns(rows.columns())?;
+    let diffs = all.column(diff).as_primitive::<Int64Type>();
+    let mut copies: BTreeMap<&[u8], (u32, i64)> = BTreeMap::new();
+    for i in 0..rows.num_rows() {
+        let entry = copies.entry(encoded.row(i).data()).or_insert((i as u32, 0));
+        entry.1 += if diffs.is_valid(i) { diffs.value(i) } else { 0 };
+    }
+    let indices: Vec<u32> = copies
+        .into_values()
+        .flat_map(|(i, n)| std::iter::repeat_n(i, usize::try_from(n).unwrap_or(0)))
+        .collect();
+    let indices = UInt32Array::from(indices);
+    let columns = rows.columns().iter().map(|c| take(c, &indices, None));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    Ok(vec![RecordBatch::try_new(rows.schema(), columns)?])
+}
+
+/// The newest version per key, in plain SQL.
+async fn current(
+    source: &SourceDef,
+    upsert: &Upsert,
+    history: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let Some(first) = history.first() else { return Ok(vec![]) };
+    let name = |c: usize| format!("\"{}\"", source.schema.field(c).name());
+    let keys: Vec<String> = upsert.key.iter().map(|c| name(*c)).collect();
+    let version = upsert.version.map(|c| format!("{} DESC NULLS LAST, ", name(c)));
+    let kept = upsert.deleted.map(|c| format!(" AND NOT coalesce({}, false)", name(c)));
+    let columns: Vec<String> = (0..source.schema.fields().len()).map(name).collect();
+    let query = format!(
+        "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY {}\
+         _admitted DESC, _path DESC, _row DESC) AS _rank FROM history) WHERE _rank = 1{}",
+        columns.join(", "),
+        keys.join(", "),
+        version.unwrap_or_default(),
+        kept.unwrap_or_default(),
+    );
+    let context = sql::query_session();
+    context.register_batch("history", concat_batches(&first.schema(), history)?)?;
+    Ok(context.sql(&query).await?.collect().await?)
+}
