@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use engine::execute::Cluster;
@@ -35,43 +37,32 @@ pub fn demo(args: &Demo, settings: &Settings, quiet: bool) -> Result<ExitCode> {
     // The demo writes files whole; nothing has to settle.
     settings.sources.settle_ms = 0;
     settings.sources.poll_ms = 20;
-    let deliveries = world.deliveries();
-    let progress = bar(u64::from(deliveries), "deliveries", quiet);
+    let progress = bar(u64::from(world.deliveries()), "deliveries", quiet);
     let stop = outside::stop_flag()?;
-    for n in 0..deliveries {
-        let delivery = world.delivery(n)?;
-        write(&delivery, &root)?;
-        let commits: RefCell<Vec<Committed>> = RefCell::new(vec![]);
-        let report = |c: &Committed| commits.borrow_mut().push(*c);
-        let leading = Leading {
-            lake: &root.display().to_string(),
-            statements: statements(),
-            once: true,
-            take_over: false,
-            cluster: Cluster::threads(args.workers),
-            stop: stop.clone(),
-            report: &report,
-        };
-        lead(&leading, &settings)?;
-        let what = if n == 0 { "history " } else { "delivery" };
-        let taken = commits.borrow();
-        let sum = |f: fn(&Committed) -> u64| taken.iter().map(f).sum::<u64>();
-        let took_ms: f64 = taken.iter().map(|c| c.took.as_secs_f64() * 1e3).sum();
-        progress.suspend(|| {
-            println!(
-                "{what} {n}: {} files, {} rows in, {} rows out, committed in {took_ms:.0} ms",
-                delivery.files.len(),
-                sum(|c| c.rows_inserted),
-                sum(|c| c.rows_deleted),
-            );
-        });
-        if args.verify_each {
-            verified(&root, &settings, false)?;
-        }
-        progress.inc(1);
-        if stop.load(std::sync::atomic::Ordering::SeqCst) {
-            break;
-        }
+    let lake = root.display().to_string();
+    let arrival = Arrival {
+        world: &world,
+        root: &root,
+        settings: &settings,
+        verify_each: args.verify_each,
+        progress: &progress,
+        stop: stop.clone(),
+        state: RefCell::new(State::default()),
+    };
+    arrival.next()?;
+    let report = |c: &Committed| arrival.committed(c);
+    let leading = Leading {
+        lake: &lake,
+        statements: statements(),
+        once: false,
+        take_over: false,
+        cluster: Cluster::threads(args.workers),
+        stop,
+        report: &report,
+    };
+    lead(&leading, &settings)?;
+    if let Some(error) = arrival.state.into_inner().failed {
+        return Err(error);
     }
     progress.finish_and_clear();
     let differences = verified(&root, &settings, true)?;
@@ -83,6 +74,76 @@ pub fn demo(args: &Demo, settings: &Settings, quiet: bool) -> Result<ExitCode> {
         );
     }
     Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Deliveries, each as soon as the one before is committed.
+struct Arrival<'a> {
+    world: &'a World,
+    root: &'a Path,
+    settings: &'a Settings,
+    verify_each: bool,
+    progress: &'a indicatif::ProgressBar,
+    stop: Arc<AtomicBool>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Deliveries written.
+    written: u32,
+    /// Files written and not committed yet.
+    files: usize,
+    failed: Option<anyhow::Error>,
+}
+
+impl Arrival<'_> {
+    /// Write the next delivery; `false` if there is none.
+    fn next(&self) -> Result<bool> {
+        let n = self.state.borrow().written;
+        if n == self.world.deliveries() {
+            return Ok(false);
+        }
+        let delivery = self.world.delivery(n)?;
+        write(&delivery, self.root)?;
+        let mut state = self.state.borrow_mut();
+        state.written += 1;
+        state.files += delivery.files.len();
+        Ok(true)
+    }
+
+    fn committed(&self, c: &Committed) {
+        let done = {
+            let mut state = self.state.borrow_mut();
+            state.files = state.files.saturating_sub(c.files);
+            state.files == 0
+        };
+        let what = if self.state.borrow().written == 1 { "history" } else { "restated" };
+        self.progress.suspend(|| {
+            println!(
+                "{what}: {} files, {} rows in, {} rows out, committed in {:.0} ms",
+                c.files,
+                c.rows_inserted,
+                c.rows_deleted,
+                c.took.as_secs_f64() * 1e3
+            );
+        });
+        if !done {
+            return;
+        }
+        self.progress.inc(1);
+        let checked = match self.verify_each {
+            true => verified(self.root, self.settings, false).map(|_| ()),
+            false => Ok(()),
+        };
+        match checked.and_then(|()| self.next()) {
+            Ok(true) => {}
+            Ok(false) => self.stop.store(true, Ordering::SeqCst),
+            Err(error) => {
+                self.state.borrow_mut().failed = Some(error);
+                self.stop.store(true, Ordering::SeqCst);
+            }
+        }
+    }
 }
 
 /// The lake's tables, and the features.

@@ -21,15 +21,15 @@ pub struct FileError(#[from] ArrowError);
 type File = (String, Vec<u8>);
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+    Arc::new(values.map(Some).collect::<StringArray>())
 }
 
 fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_iter_values(values))
+    Arc::new(values.map(Some).collect::<TimestampMicrosecondArray>())
 }
 
 fn whole(values: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values))
+    Arc::new(values.map(Some).collect::<Int64Array>())
 }
 
 fn parquet(columns: Vec<(&str, ArrayRef)>) -> Result<Vec<u8>, ArrowError> {
