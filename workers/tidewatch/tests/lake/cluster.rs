@@ -1,0 +1,64 @@
+//! Threads and processes: the same result, bit for bit; one that dies ends all.
+
+use std::time::{Duration, Instant};
+
+use crate::{Bench, text};
+
+fn lake() -> Bench {
+    let bench = Bench::new();
+    let world = world::World::new(world::Settings { seed: 9, campaigns: 6, days: 18 }, false);
+    for n in 0..world.deliveries() {
+        world::write(&world.delivery(n).expect("encodes"), &bench.lake()).expect("written");
+    }
+    let mut sql: String = schemas::tables::TABLES.iter().map(|(_, ddl)| *ddl).collect();
+    sql += include_str!("../../../../dataflows/campaign_features/campaign_features.sql");
+    std::fs::write(bench.path("views.sql"), sql).expect("written");
+    bench
+}
+
+#[test]
+fn threads_and_processes_give_the_same_bits() {
+    let result = |args: &[&str]| {
+        let bench = lake();
+        let sql = bench.path("views.sql").display().to_string();
+        bench.ok(&[&["run", &sql, "--once"], args].concat());
+        bench.verified();
+        bench.rows("SELECT * FROM campaign_features")
+    };
+    let one = result(&["--workers", "1"]);
+    assert!(one.len() > 1000);
+    for args in [["--workers", "2"], ["--processes", "2"], ["--processes", "3"]] {
+        assert!(result(&args) == one, "{args:?}");
+    }
+}
+
+#[test]
+fn a_process_that_dies_ends_the_cluster_and_a_restart_recovers() {
+    let bench = lake();
+    let sql = bench.path("views.sql").display().to_string();
+    let mut leader = bench
+        .command(&["run", &sql, "--processes", "2"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    std::thread::sleep(Duration::from_millis(2500));
+    let children = std::process::Command::new("pgrep")
+        .args(["-P", &leader.id().to_string()])
+        .output()
+        .expect("pgrep runs");
+    let follower = text(&children.stdout).trim().to_string();
+    assert!(!follower.is_empty(), "the leader has a follower");
+    let killed = std::process::Command::new("kill").args(["-9", &follower]).status();
+    assert!(killed.expect("kill runs").success());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while leader.try_wait().expect("waits").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let ended = leader.try_wait().expect("waits");
+    let _ = leader.kill();
+    let said = text(&leader.wait_with_output().expect("ended").stderr);
+    assert!(ended.is_some_and(|s| !s.success()), "{ended:?} {said}");
+    assert!(said.contains("another process of the cluster ended"), "{said}");
+    bench.ok(&["run", &sql, "--once"]);
+    bench.verified();
+}

@@ -1,0 +1,79 @@
+//! Kill it at any instant, start it again: nothing is lost or doubled.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::{Bench, raw_rows};
+
+const KILLS: u32 = 50;
+
+fn features() -> String {
+    let mut sql: Vec<String> =
+        schemas::tables::TABLES.iter().map(|(_, ddl)| ddl.to_string()).collect();
+    sql.push(
+        include_str!("../../../../dataflows/campaign_features/campaign_features.sql").to_string(),
+    );
+    sql.join("\n")
+}
+
+#[test]
+fn fifty_kills_lose_and_double_nothing() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("views.sql"), features()).expect("written");
+    let sql = bench.path("views.sql").display().to_string();
+    let settings = world::Settings { seed: 3, campaigns: 4, days: 16 };
+    let world = world::World::new(settings, false);
+    let mut rng = StdRng::seed_from_u64(5);
+    let mut arrived = 0;
+    world::write(&world.delivery(0).expect("encodes"), &bench.lake()).expect("written");
+    for kill in 0..KILLS {
+        let mut child = bench.command(&["run", &sql]).spawn().expect("the program starts");
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..350)));
+        // Changes arrive while it runs, about once every seven kills.
+        if kill % 7 == 3 && arrived + 1 < world.deliveries() {
+            arrived += 1;
+            let delivery = world.delivery(arrived).expect("encodes");
+            world::write(&delivery, &bench.lake()).expect("written");
+            std::thread::sleep(Duration::from_millis(rng.random_range(0..300)));
+        }
+        child.kill().expect("SIGKILL");
+        child.wait().expect("it ended");
+    }
+    bench.ok(&["run", &sql, "--once"]);
+    let verified = bench.verified();
+    assert!(verified.contains("verify: 2 views, 0 differences"), "{verified}");
+    for view in ["campaign_features", "platform_daily", "ad_metrics_history", "faults"] {
+        let published: usize =
+            bench.rows(&format!("SELECT count(*) FROM {view}"))[0].parse().expect("a number");
+        assert_eq!(raw_rows(&bench.lake(), view), published, "{view}");
+    }
+    let twice = bench.rows(
+        "SELECT campaign_id, metric_hour FROM campaign_features GROUP BY 1, 2 HAVING count(*) > 1",
+    );
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn a_changed_committed_value_is_found() {
+    let bench = Bench::new();
+    bench.put("t/a.jsonl", "{\"k\": 1, \"v\": 2}\n{\"k\": 1, \"v\": 3}\n");
+    bench.once(
+        "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/', format = 'json');
+         CREATE MATERIALIZED VIEW s AS SELECT k, sum(v) AS v FROM t GROUP BY k;",
+    );
+    bench.verified();
+    // The file's rows change, its identity does not: the view is now wrong.
+    let path = bench.lake().join("t/a.jsonl");
+    let modified = std::fs::metadata(&path).and_then(|m| m.modified()).expect("a time");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).expect("opens");
+    use std::os::unix::fs::FileExt;
+    file.write_all_at(b"7", 15).expect("written");
+    file.set_modified(modified).expect("set");
+    let output = bench.run(&["verify"]);
+    let said = crate::text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("only committed : k=1, v=5"), "{said}");
+    assert!(said.contains("only recomputed: k=1, v=10"), "{said}");
+}
