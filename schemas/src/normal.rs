@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn floats_have_one_zero_and_one_nan() {
         let odd = f64::from_bits(f64::NAN.to_bits() | 1 | 1 << 63);
-        let a: ArrayRef = Arc::new(Float64Array::from(vec![Some(-0.0), Some(odd), None, Some(1.5)]));
+        let a: ArrayRef =
+            Arc::new(Float64Array::from(vec![Some(-0.0), Some(odd), None, Some(1.5)]));
         let n = normalize(&a).expect("floats have a normal form");
         let n = n.as_primitive::<Float64Type>();
         assert_eq!(n.value(0).to_bits(), 0.0f64.to_bits());

@@ -12,9 +12,12 @@ use engine::ports::{
 };
 use schemas::{Diff, Time};
 
-/// Files by (source, path, etag), each a list of batches.
+/// Source, path and etag of a file.
+type Key = (String, String, String);
+
+/// Files in memory, each a list of batches.
 #[derive(Clone, Default)]
-pub struct Files(Arc<Mutex<HashMap<(String, String, String), Vec<RecordBatch>>>>);
+pub struct Files(Arc<Mutex<HashMap<Key, Vec<RecordBatch>>>>);
 
 impl Files {
     /// Put a file there.

@@ -43,7 +43,9 @@ fn random_row(rng: &mut StdRng) -> Row {
     Row {
         k: rng.random_bool(0.9).then(|| rng.random_range(-2..5)),
         v: rng.random_bool(0.85).then(|| rng.random_range(-20..40)),
-        s: rng.random_bool(0.85).then(|| ["a", "bb", "", "ünï"][rng.random_range(0..4usize)].into()),
+        s: rng
+            .random_bool(0.85)
+            .then(|| ["a", "bb", "", "ünï"][rng.random_range(0..4usize)].into()),
         d: rng.random_bool(0.9).then(|| rng.random_range(-1_000_000..1_000_000)),
         f: rng.random_bool(0.9).then(|| floats[rng.random_range(0..floats.len())].to_bits()),
         h: rng.random_bool(0.92).then(|| rng.random_range(0..60) * 3_600_000_000),

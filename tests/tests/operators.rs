@@ -19,6 +19,8 @@ use tidewatch_tests::{Capture, Files};
 /// (k, v, s)
 type Row = (Option<i64>, Option<i64>, Option<String>);
 type Cells = Vec<Option<String>>;
+/// (version, admitted, path, row number, row)
+type Version = (Option<i64>, u64, String, usize, Row);
 
 fn schema(names: &[(&str, DataType)]) -> SchemaRef {
     Arc::new(Schema::new(
@@ -47,7 +49,13 @@ fn file(rows: &[(Row, i64)]) -> RecordBatch {
     RecordBatch::try_new(all, columns).expect("columns fit")
 }
 
-fn push(plan: &mut Plan, view: &str, operator: Operator, inputs: &[NodeId], s: SchemaRef) -> NodeId {
+fn push(
+    plan: &mut Plan,
+    view: &str,
+    operator: Operator,
+    inputs: &[NodeId],
+    s: SchemaRef,
+) -> NodeId {
     let node = Node { operator, inputs: inputs.to_vec(), schema: s, view: view.into() };
     plan.push(node).expect("the test's plan is valid")
 }
@@ -59,9 +67,8 @@ fn aggregate(name: &str, function: AggregateKind, args: &[usize], output: DataTy
 /// One dataflow with every stateful operator over two sources.
 fn plan() -> Plan {
     let mut p = Plan::default();
-    let source = |name: &str, mode| {
-        Operator::Source(Source { name: name.into(), mode, history: false })
-    };
+    let source =
+        |name: &str, mode| Operator::Source(Source { name: name.into(), mode, history: false });
     let a = push(&mut p, "a", source("a", Mode::Changes { diff: 3 }), &[], facts());
     let b = push(&mut p, "b", source("b", Mode::Replace), &[], facts());
     let upsert = Mode::Upsert(Upsert { key: vec![0], version: Some(1), deleted: None });
@@ -84,8 +91,13 @@ fn plan() -> Plan {
         &[a],
         named(&[("k", DataType::Int64)]),
     );
-    let total =
-        push(&mut p, "total", Operator::Aggregate { keys: vec![], aggregates: sums() }, &[a], named(&[]));
+    let total = push(
+        &mut p,
+        "total",
+        Operator::Aggregate { keys: vec![], aggregates: sums() },
+        &[a],
+        named(&[]),
+    );
     let both = push(&mut p, "both", Operator::Union, &[a, b], facts());
     let distinct = push(&mut p, "distinct", Operator::Distinct, &[both], facts());
     let wide = schema(&[
@@ -100,9 +112,14 @@ fn plan() -> Plan {
     let join = |kind, null_equals_null| Operator::Join { kind, on: on.clone(), null_equals_null };
     let inner = push(&mut p, "inner", join(JoinKind::Inner, true), &[a, b], wide.clone());
     let left = push(&mut p, "left", join(JoinKind::Left, false), &[a, b], wide);
-    for (view, node) in
-        [("by_k", by_k), ("total", total), ("distinct", distinct), ("inner", inner), ("left", left), ("u", u)]
-    {
+    for (view, node) in [
+        ("by_k", by_k),
+        ("total", total),
+        ("distinct", distinct),
+        ("inner", inner),
+        ("left", left),
+        ("u", u),
+    ] {
         p.output(Output { view: view.into(), node, time_column: None }).expect("node exists");
     }
     p
@@ -113,7 +130,7 @@ fn plan() -> Plan {
 struct World {
     a: BTreeMap<Row, i64>,
     b: BTreeMap<String, Vec<Row>>,
-    u: BTreeMap<Option<i64>, (Option<i64>, u64, String, usize, Row)>,
+    u: BTreeMap<Option<i64>, Version>,
 }
 
 fn text(v: Option<i64>) -> Option<String> {
@@ -191,17 +208,29 @@ fn random_row(rng: &mut StdRng) -> Row {
 }
 
 /// Change the world at `time`; the entry that says so.
-fn change(world: &mut World, files: &Files, live: &mut Vec<SourceFile>, time: u64, rng: &mut StdRng) -> Entry {
+fn change(
+    world: &mut World,
+    files: &Files,
+    live: &mut Vec<SourceFile>,
+    time: u64,
+    rng: &mut StdRng,
+) -> Entry {
     let (mut added, mut gone) = (vec![], vec![]);
-    let mut add = |source: &str, path: String, batches: Vec<RecordBatch>, live: &mut Vec<SourceFile>| {
-        let etag = time.to_string();
-        files.put(source, &path, &etag, batches);
-        let new = SourceFile {
-            source: source.into(), path, etag, size: 1, admitted: time, admitted_clock_us: 0,
+    let mut add =
+        |source: &str, path: String, batches: Vec<RecordBatch>, live: &mut Vec<SourceFile>| {
+            let etag = time.to_string();
+            files.put(source, &path, &etag, batches);
+            let new = SourceFile {
+                source: source.into(),
+                path,
+                etag,
+                size: 1,
+                admitted: time,
+                admitted_clock_us: 0,
+            };
+            live.push(new.clone());
+            added.push(new);
         };
-        live.push(new.clone());
-        added.push(new);
-    };
     for part in 0..rng.random_range(0..3) {
         let mut changes = vec![];
         for _ in 0..rng.random_range(0..12) {
@@ -210,7 +239,9 @@ fn change(world: &mut World, files: &Files, live: &mut Vec<SourceFile>, time: u6
                 let row = held[rng.random_range(0..held.len())].clone();
                 let n = world.a.get_mut(&row).expect("held");
                 *n -= 1;
-                if *n == 0 { world.a.remove(&row); }
+                if *n == 0 {
+                    world.a.remove(&row);
+                }
                 changes.push((row, -1));
             } else {
                 let (row, n) = (random_row(rng), rng.random_range(1..3));
@@ -223,7 +254,9 @@ fn change(world: &mut World, files: &Files, live: &mut Vec<SourceFile>, time: u6
         add("a", format!("{time}-{part}"), batches, live);
     }
     for path in ["x", "y", "z"] {
-        if !rng.random_bool(0.3) { continue; }
+        if !rng.random_bool(0.3) {
+            continue;
+        }
         if let Some(i) = live.iter().position(|f| f.source == "b" && f.path == path) {
             gone.push(live.remove(i));
             world.b.remove(path);
@@ -241,7 +274,7 @@ fn change(world: &mut World, files: &Files, live: &mut Vec<SourceFile>, time: u6
         for (i, row) in rows.iter().enumerate() {
             let new = (row.1, time, path.clone(), i, row.clone());
             let old = world.u.get(&row.0);
-            let rank = |w: &(Option<i64>, u64, String, usize, Row)| (w.0, w.1, w.2.clone(), w.3);
+            let rank = |w: &Version| (w.0, w.1, w.2.clone(), w.3);
             if old.is_none_or(|o| rank(o) < rank(&new)) {
                 world.u.insert(row.0, new);
             }
@@ -271,7 +304,12 @@ const VIEWS: [&str; 6] = ["by_k", "total", "distinct", "inner", "left", "u"];
 /// Run `times` entries, up to `burst` under way at once, and compare at every committed time.
 fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
     let (files, capture) = (Files::default(), Capture::default());
-    let job = Job { plan: plan(), reader: Arc::new(files.clone()), sink: Arc::new(capture.clone()), epoch: 5 };
+    let job = Job {
+        plan: plan(),
+        reader: Arc::new(files.clone()),
+        sink: Arc::new(capture.clone()),
+        epoch: 5,
+    };
     let (commits, committed) = mpsc::channel();
     let (feed, entries) = feed();
     let mut entries = Some(entries);

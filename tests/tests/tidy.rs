@@ -104,7 +104,14 @@ fn files_are_small_and_named_for_what_they_hold() {
 #[test]
 fn library_code_reads_no_clock_and_no_environment() {
     let banned = ["SystemTime::now", "Instant::now", "env::var", "thread_rng", "rand::rng()"];
-    for crate_dir in ["schemas", "workers/arrangement", "workers/engine", "workers/lake", "workers/sql", "workers/world"] {
+    for crate_dir in [
+        "schemas",
+        "workers/arrangement",
+        "workers/engine",
+        "workers/lake",
+        "workers/sql",
+        "workers/world",
+    ] {
         let mut files = vec![];
         rust_files(&root().join(crate_dir).join("src"), &mut files);
         for file in files {
@@ -120,7 +127,8 @@ fn library_code_reads_no_clock_and_no_environment() {
 #[test]
 fn every_dataflow_says_what_it_answers() {
     let mut sql = vec![];
-    for folder in std::fs::read_dir(root().join("dataflows")).expect("dataflows/ exists").flatten() {
+    for folder in std::fs::read_dir(root().join("dataflows")).expect("dataflows/ exists").flatten()
+    {
         for file in std::fs::read_dir(folder.path()).expect("a dataflow is a folder").flatten() {
             sql.push(file.path());
         }

@@ -32,10 +32,7 @@ impl Evaluate for Sums {
             Arc::new(Int64Array::from_iter_values(sums)) as ArrayRef
         };
         let columns = groups.values[1..].iter().map(sum).collect();
-        Evaluated {
-            columns,
-            ends: (1..=groups.ends.len()).collect(),
-        }
+        Evaluated { columns, ends: (1..=groups.ends.len()).collect() }
     }
 }
 
@@ -92,12 +89,8 @@ fn measure(name: &str, keys: i64, hours: i64, rounds: u64) {
         let mrows = all.len() as f64 / 1e6;
         let start = Instant::now();
         for round in 1..=rounds {
-            let changed: Vec<i64> = all
-                .iter()
-                .skip(round as usize)
-                .step_by(1009)
-                .copied()
-                .collect();
+            let changed: Vec<i64> =
+                all.iter().skip(round as usize).step_by(1009).copied().collect();
             facts.send_batch(&mut rows(&changed, keys, round, -1, 0));
             facts.send_batch(&mut rows(&changed, keys, round, 1, 1));
             step_until(round + 1, &mut facts);
@@ -111,10 +104,7 @@ fn measure(name: &str, keys: i64, hours: i64, rounds: u64) {
 }
 
 fn main() {
-    let args: Vec<i64> = std::env::args()
-        .skip(1)
-        .filter_map(|a| a.parse().ok())
-        .collect();
+    let args: Vec<i64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let arg = |i: usize, default| args.get(i).copied().unwrap_or(default);
     for name in ["arrange", "sum", "join"] {
         measure(name, arg(0, 3000), arg(1, 720), arg(2, 10) as u64);

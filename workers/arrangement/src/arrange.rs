@@ -36,11 +36,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Tuning {
-            hash_mask: u64::MAX,
-            window_rows: 1 << 16,
-            output_rows: 1 << 16,
-        }
+        Tuning { hash_mask: u64::MAX, window_rows: 1 << 16, output_rows: 1 << 16 }
     }
 }
 
@@ -48,13 +44,7 @@ impl Default for Tuning {
 /// key columns are those at the given positions, in that order, its value columns the others in
 /// theirs. Without keys there is one group, on one worker.
 pub fn arrange<'s>(stream: Stream<'s, Time, Updates>, keys: &[usize], name: &str) -> Arranged<'s> {
-    arrange_tuned(
-        stream,
-        exchange(keys.to_vec()),
-        keys,
-        name,
-        Tuning::default(),
-    )
+    arrange_tuned(stream, exchange(keys.to_vec()), keys, name, Tuning::default())
 }
 
 /// [`arrange`] for rows that already are where they belong.
@@ -75,9 +65,7 @@ pub fn arrange_tuned<'s, const ROWS: usize>(
     tuning: Tuning,
 ) -> Arranged<'s, ROWS> {
     let keys = keys.to_vec();
-    arrange_core(stream, pact, name, move |logger, operator| KeyedBatcher::<
-        ROWS,
-    > {
+    arrange_core(stream, pact, name, move |logger, operator| KeyedBatcher::<ROWS> {
         keys,
         hash_mask: tuning.hash_mask,
         inner: MergeBatcher::new(logger, operator),
@@ -126,11 +114,7 @@ impl<const ROWS: usize> Batcher<Updates> for KeyedBatcher<ROWS> {
     fn insert(&mut self, container: &mut Updates) {
         if !container.is_empty() {
             let updates = std::mem::take(container);
-            self.inner.insert(&mut Some(Unsorted::split(
-                updates,
-                &self.keys,
-                self.hash_mask,
-            )));
+            self.inner.insert(&mut Some(Unsorted::split(updates, &self.keys, self.hash_mask)));
         }
     }
 }
@@ -146,12 +130,7 @@ struct Chunker<const ROWS: usize> {
 
 impl<const ROWS: usize> Default for Chunker<ROWS> {
     fn default() -> Self {
-        Chunker {
-            pending: vec![],
-            rows: 0,
-            ready: VecDeque::new(),
-            lent: None,
-        }
+        Chunker { pending: vec![], rows: 0, ready: VecDeque::new(), lent: None }
     }
 }
 
@@ -159,8 +138,7 @@ impl<const ROWS: usize> Chunker<ROWS> {
     fn sort(&mut self) {
         let all = Unsorted::concat(std::mem::take(&mut self.pending));
         self.rows = 0;
-        self.ready
-            .extend(all.and_then(|all| all.sorted()).map(Chunk::new));
+        self.ready.extend(all.and_then(|all| all.sorted()).map(Chunk::new));
     }
 }
 
@@ -199,9 +177,7 @@ impl<const ROWS: usize> Sealer<Chunk<SORTING, ROWS>> for SealTrace {
     type Output = Batch<ROWS>;
 
     fn seal(chain: &mut Vec<Chunk<SORTING, ROWS>>) -> Option<Batch<ROWS>> {
-        let chunks = std::mem::take(chain)
-            .into_iter()
-            .map(Chunk::into_use::<KEPT>);
+        let chunks = std::mem::take(chain).into_iter().map(Chunk::into_use::<KEPT>);
         let chunks = settle_all(chunks.filter(|chunk| chunk.len() > 0));
         (!chunks.is_empty()).then(|| Batch::new(chunks))
     }

@@ -105,8 +105,7 @@ impl Assembly {
         if start == end {
             return;
         }
-        self.stamps
-            .extend(&self.sources[source as usize], start, end);
+        self.stamps.extend(&self.sources[source as usize], start, end);
         append(&mut self.rows, source, start, end);
         if let Some(last) = self.ends.last_mut() {
             *last = self.stamps.times.len() as u32;
@@ -179,19 +178,13 @@ impl Assembly {
     /// A key whose rows all cancelled was opened but has no rows.
     fn drop_empty_keys(&mut self) {
         let mut previous = 0;
-        let full: Vec<bool> = self
-            .ends
-            .iter()
-            .map(|end| std::mem::replace(&mut previous, *end) < *end)
-            .collect();
+        let full: Vec<bool> =
+            self.ends.iter().map(|end| std::mem::replace(&mut previous, *end) < *end).collect();
         if full.iter().all(|f| *f) {
             return;
         }
         let mut kept = Vec::new();
-        let opened = self
-            .keys
-            .iter()
-            .flat_map(|s| (s.start..s.end).map(move |k| (s.source, k)));
+        let opened = self.keys.iter().flat_map(|s| (s.start..s.end).map(move |k| (s.source, k)));
         for ((source, k), _) in opened.zip(&full).filter(|(_, full)| **full) {
             append(&mut kept, source, k as usize, k as usize + 1);
         }
@@ -207,10 +200,6 @@ impl Assembly {
 fn append(stretches: &mut Vec<Stretch>, source: u32, start: usize, end: usize) {
     match stretches.last_mut() {
         Some(last) if last.source == source && last.end as usize == start => last.end = end as u32,
-        _ => stretches.push(Stretch {
-            source,
-            start: start as u32,
-            end: end as u32,
-        }),
+        _ => stretches.push(Stretch { source, start: start as u32, end: end as u32 }),
     }
 }

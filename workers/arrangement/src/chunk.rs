@@ -88,18 +88,8 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
 
     /// The same rows for another use.
     pub(crate) fn into_use<const OTHER: bool>(self) -> Chunk<OTHER, ROWS> {
-        let Chunk {
-            rows,
-            first_hash,
-            last_hash,
-            body,
-        } = self;
-        Chunk {
-            rows,
-            first_hash,
-            last_hash,
-            body,
-        }
+        let Chunk { rows, first_hash, last_hash, body } = self;
+        Chunk { rows, first_hash, last_hash, body }
     }
 
     /// Called when the chunk is not expected to change or be read soon.
@@ -139,10 +129,9 @@ impl<const USE: bool, const ROWS: usize> chunk::Chunk for Chunk<USE, ROWS> {
         let (l_run, r_run) = (l.run(), r.run());
         let merged = merge(&l_run, &r_run, false);
         out.extend(merged.run.map(Chunk::new));
-        for (queue, chunk, run, read) in [
-            (left, l, l_run, merged.left),
-            (right, r, r_run, merged.right),
-        ] {
+        for (queue, chunk, run, read) in
+            [(left, l, l_run, merged.left), (right, r, r_run, merged.right)]
+        {
             if read == 0 {
                 queue.push_front(chunk);
             } else if read < run.len() {
@@ -231,10 +220,7 @@ impl<const USE: bool, const ROWS: usize> chunk::Chunk for Chunk<USE, ROWS> {
         };
         let split = |chunk: Self, rows: usize| {
             let run = chunk.run();
-            (
-                Chunk::new(run.slice(0, rows)),
-                Chunk::new(run.slice(rows, run.len())),
-            )
+            (Chunk::new(run.slice(0, rows)), Chunk::new(run.slice(rows, run.len())))
         };
         chunk::pack(input, done, out, combine, split, Chunk::settled);
     }
@@ -248,9 +234,7 @@ fn select(run: &Arc<Run>, wanted: impl Fn(Time) -> bool) -> Option<Run> {
         let (mut row, end) = (run.key_start(k), run.key_end(k));
         let mut open = false;
         while row < end {
-            let stop = (row..end)
-                .find(|r| !wanted(run.times.get(*r)))
-                .unwrap_or(end);
+            let stop = (row..end).find(|r| !wanted(run.times.get(*r))).unwrap_or(end);
             if stop > row && !std::mem::replace(&mut open, true) {
                 out.open_key(source, k);
             }

@@ -37,21 +37,14 @@ pub(crate) fn pick_rows(sources: &[&[ArrayRef]], indices: &[(usize, usize)]) -> 
         return vec![];
     };
     if indices.iter().all(|(source, _)| source == first) {
-        return take_rows(
-            sources[*first],
-            indices.iter().map(|i| i.1 as u32).collect(),
-        );
+        return take_rows(sources[*first], indices.iter().map(|i| i.1 as u32).collect());
     }
     let mut used = vec![false; sources.len()];
     indices.iter().for_each(|(source, _)| used[*source] = true);
     let column = |c: usize| {
         // A source without rows of its own stands in with the first one's column, unread.
         let column_of = |s: usize| {
-            if used[s] {
-                &sources[s][c]
-            } else {
-                &sources[*first][c]
-            }
+            if used[s] { &sources[s][c] } else { &sources[*first][c] }
         };
         let arrays: Vec<&dyn Array> = (0..sources.len()).map(|s| column_of(s).as_ref()).collect();
         interleave(&arrays, indices).expect("sources share their column types")
@@ -89,10 +82,8 @@ fn copy_primitive<T: ArrowPrimitiveType>(
     stretches: &[Stretch],
     rows: usize,
 ) -> ArrayRef {
-    let values: Vec<&[T::Native]> = sources
-        .iter()
-        .map(|a| &a.as_primitive::<T>().values()[..])
-        .collect();
+    let values: Vec<&[T::Native]> =
+        sources.iter().map(|a| &a.as_primitive::<T>().values()[..]).collect();
     let mut out: Vec<T::Native> = Vec::with_capacity(rows);
     for s in stretches {
         out.extend_from_slice(&values[s.source as usize][s.start as usize..s.end as usize]);
@@ -108,8 +99,7 @@ fn copy_any(sources: &[&ArrayRef], stretches: &[Stretch], rows: usize) -> ArrayR
         let mut out = MutableArrayData::new(data.iter().collect(), false, rows);
         for s in stretches {
             let (start, end) = (s.start as usize, s.end as usize);
-            out.try_extend(s.source as usize, start, end)
-                .expect("a chunk fits 32-bit offsets");
+            out.try_extend(s.source as usize, start, end).expect("a chunk fits 32-bit offsets");
         }
         return make_array(out.freeze());
     }

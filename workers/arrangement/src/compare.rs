@@ -69,10 +69,7 @@ fn pair<'a>(left: &'a ArrayRef, right: &'a ArrayRef) -> Pair<'a> {
             return Pair::Utf8(l, r);
         }
     }
-    let options = SortOptions {
-        descending: false,
-        nulls_first: true,
-    };
+    let options = SortOptions { descending: false, nulls_first: true };
     Pair::Dynamic(make_comparator(left, right, options).expect("normal types have an order"))
 }
 
@@ -109,9 +106,7 @@ pub(crate) fn prefixes(column: &ArrayRef) -> Option<Vec<u64>> {
     } else if let Some(values) = ints(column) {
         values.iter().map(|v| integer(i64::from(*v))).collect()
     } else if let Some(strings) = column.as_string_opt::<i32>() {
-        (0..strings.len())
-            .map(|i| leading(strings.value(i).as_bytes()))
-            .collect()
+        (0..strings.len()).map(|i| leading(strings.value(i).as_bytes())).collect()
     } else {
         return None;
     };
@@ -146,11 +141,7 @@ pub(crate) fn gallop(lo: usize, hi: usize, holds: impl Fn(usize) -> bool) -> usi
     let (mut a, mut b) = (known + 1, (known + step).min(hi));
     while a < b {
         let middle = (a + b) / 2;
-        if holds(middle) {
-            a = middle + 1
-        } else {
-            b = middle
-        }
+        if holds(middle) { a = middle + 1 } else { b = middle }
     }
     a
 }

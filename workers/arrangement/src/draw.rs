@@ -41,9 +41,7 @@ impl<const ROWS: usize> Cursor<ROWS> {
     fn open(&mut self) -> (Arc<Run>, u32) {
         let chunk = self.chunk;
         let batch = &self.batch;
-        let (run, source) = self
-            .open
-            .get_or_insert_with(|| (batch.chunks[chunk].run(), None));
+        let (run, source) = self.open.get_or_insert_with(|| (batch.chunks[chunk].run(), None));
         let source = *source.get_or_insert_with(|| self.taken.add_source(Arc::clone(run)));
         (Arc::clone(run), source)
     }
@@ -77,16 +75,9 @@ impl<const ROWS: usize> Cursor<ROWS> {
         while self.head() == Some(hash) {
             let (run, source) = self.open();
             let count = run.key_count();
-            let end = (self.key + 1..count)
-                .find(|k| run.hashes[*k] != hash)
-                .unwrap_or(count);
-            self.taken
-                .whole_keys(source, self.key, end, run.key_start(self.key));
-            if end == count {
-                self.close(self.chunk + 1)
-            } else {
-                self.key = end
-            }
+            let end = (self.key + 1..count).find(|k| run.hashes[*k] != hash).unwrap_or(count);
+            self.taken.whole_keys(source, self.key, end, run.key_start(self.key));
+            if end == count { self.close(self.chunk + 1) } else { self.key = end }
         }
         start
     }
@@ -154,9 +145,9 @@ pub(crate) fn align(left: &Run, right: &Run) -> Vec<(Option<usize>, Option<usize
     let (mut i, mut j, mut keys) = (0, 0, Vec::with_capacity(m.max(n)));
     while i < m || j < n {
         let side = match &order {
-            Some(order) if i < m && j < n => left.hashes[i]
-                .cmp(&right.hashes[j])
-                .then_with(|| order.compare(i, j)),
+            Some(order) if i < m && j < n => {
+                left.hashes[i].cmp(&right.hashes[j]).then_with(|| order.compare(i, j))
+            }
             _ if i < m => Ordering::Less,
             _ => Ordering::Greater,
         };

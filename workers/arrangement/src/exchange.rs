@@ -32,10 +32,7 @@ where
     F: FnMut(&Updates) -> Vec<u64> + 'static,
 {
     route(move |updates, peers| {
-        f(updates)
-            .into_iter()
-            .map(|n| (n % peers as u64) as usize)
-            .collect()
+        f(updates).into_iter().map(|n| (n % peers as u64) as usize).collect()
     })
 }
 
@@ -88,10 +85,7 @@ impl<F: FnMut(&Updates, usize) -> Vec<usize>> Distributor<Updates> for Router<F>
     ) {
         let updates = std::mem::take(container);
         let mut rows = vec![Vec::new(); pushers.len()];
-        for (row, worker) in (self.workers)(&updates, pushers.len())
-            .into_iter()
-            .enumerate()
-        {
+        for (row, worker) in (self.workers)(&updates, pushers.len()).into_iter().enumerate() {
             rows[worker].push(row as u32);
         }
         for ((rows, held), pusher) in rows.into_iter().zip(&mut self.held).zip(pushers) {

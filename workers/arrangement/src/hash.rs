@@ -93,11 +93,7 @@ fn absorb_primitive<T: ArrowPrimitiveType>(column: &ArrayRef, hashes: &mut [u64]
 
 fn absorb_with(column: &dyn Array, hashes: &mut [u64], value: impl Fn(u64, usize) -> u64) {
     for (i, hash) in hashes.iter_mut().enumerate() {
-        *hash = if column.is_null(i) {
-            mix(*hash, NULL)
-        } else {
-            value(*hash, i)
-        };
+        *hash = if column.is_null(i) { mix(*hash, NULL) } else { value(*hash, i) };
     }
 }
 
@@ -143,10 +139,7 @@ mod tests {
         for hash in hash_columns(&[column]) {
             buckets[(hash >> 60) as usize] += 1;
         }
-        assert!(
-            buckets.iter().all(|n| (128..512).contains(n)),
-            "{buckets:?}"
-        );
+        assert!(buckets.iter().all(|n| (128..512).contains(n)), "{buckets:?}");
     }
 
     #[test]

@@ -75,10 +75,7 @@ impl<const ROWS: usize> Iterator for Pairs<ROWS> {
 
     fn next(&mut self) -> Option<Updates> {
         loop {
-            if let Some(pairs) = self
-                .window
-                .as_mut()
-                .and_then(|w| w.next(self.tuning.output_rows))
+            if let Some(pairs) = self.window.as_mut().and_then(|w| w.next(self.tuning.output_rows))
             {
                 return Some(pairs);
             }
@@ -130,17 +127,8 @@ impl Window {
             left.sums.is_empty() && right.sums.is_empty(),
             "the sums of a pair have no meaning"
         );
-        let keys = align(&left, &right)
-            .into_iter()
-            .filter_map(|(l, r)| l.zip(r))
-            .collect();
-        Window {
-            left,
-            right,
-            keys,
-            key: 0,
-            row: (0, 0),
-        }
+        let keys = align(&left, &right).into_iter().filter_map(|(l, r)| l.zip(r)).collect();
+        Window { left, right, keys, key: 0, row: (0, 0) }
     }
 
     /// At most `limit` pairs.

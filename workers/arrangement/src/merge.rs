@@ -61,27 +61,13 @@ pub(crate) fn merge(left: &Arc<Run>, right: &Arc<Run>, complete: bool) -> Merged
     let mut out = Assembly::default();
     out.reserve(left.len() + right.len());
     let source = out.add_source(Arc::clone(left));
-    let mut l = Side {
-        run: left,
-        source,
-        key: 0,
-        row: 0,
-        complete,
-    };
+    let mut l = Side { run: left, source, key: 0, row: 0, complete };
     let source = out.add_source(Arc::clone(right));
-    let mut r = Side {
-        run: right,
-        source,
-        key: 0,
-        row: 0,
-        complete,
-    };
+    let mut r = Side { run: right, source, key: 0, row: 0, complete };
     let key_order = RowOrder::new(&left.keys, &right.keys);
     let value_order = RowOrder::new(&left.values, &right.values);
     let keys = |i: usize, j: usize| {
-        left.hashes[i]
-            .cmp(&right.hashes[j])
-            .then_with(|| key_order.compare(i, j))
+        left.hashes[i].cmp(&right.hashes[j]).then_with(|| key_order.compare(i, j))
     };
     while !l.done() && !r.done() {
         match keys(l.key, r.key) {
@@ -119,11 +105,7 @@ pub(crate) fn merge(left: &Arc<Run>, right: &Arc<Run>, complete: bool) -> Merged
             }
         }
     }
-    Merged {
-        left: l.row,
-        right: r.row,
-        run: out.finish(),
-    }
+    Merged { left: l.row, right: r.row, run: out.finish() }
 }
 
 /// Merge the rows of a key both sides are at, until one side has none left.
@@ -142,9 +124,7 @@ fn merge_key(l: &mut Side<'_>, r: &mut Side<'_>, value_order: &RowOrder<'_>, out
                 l.copy_rows(out, end);
             }
             Ordering::Greater => {
-                let end = gallop(r.row + 1, right_end, |j| {
-                    rows(l.row, j) == Ordering::Greater
-                });
+                let end = gallop(r.row + 1, right_end, |j| rows(l.row, j) == Ordering::Greater);
                 r.copy_rows(out, end);
             }
             Ordering::Equal => {
@@ -163,11 +143,7 @@ fn merge_key(l: &mut Side<'_>, r: &mut Side<'_>, value_order: &RowOrder<'_>, out
 /// Whether the diffs of two rows add up to nothing.
 fn cancel(left: &Run, i: usize, right: &Run, j: usize) -> bool {
     left.count.get(i) + right.count.get(j) == 0
-        && left
-            .sums
-            .iter()
-            .zip(&right.sums)
-            .all(|(l, r)| l.get(i).wrapping_add(r.get(j)) == 0)
+        && left.sums.iter().zip(&right.sums).all(|(l, r)| l.get(i).wrapping_add(r.get(j)) == 0)
 }
 
 /// Merge complete runs, smallest first, and advance the result.

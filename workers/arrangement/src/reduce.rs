@@ -70,10 +70,7 @@ pub fn reduce_tuned<'s, const ROWS: usize>(
     evaluate: Box<dyn Evaluate>,
     tuning: Tuning,
 ) -> Stream<'s, Time, Updates> {
-    let tactic = Reduction {
-        evaluate,
-        window_rows: tuning.window_rows,
-    };
+    let tactic = Reduction { evaluate, window_rows: tuning.window_rows };
     let reduced: Arranged<'s, ROWS> =
         reduce_with_tactic::<_, Spine<ROWS>, _>(arranged.clone(), name, tactic);
     updates_of(&reduced)

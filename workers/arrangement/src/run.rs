@@ -157,11 +157,10 @@ impl Run {
     #[inline]
     pub(crate) fn cancels(&self, rows: std::ops::Range<usize>) -> bool {
         rows.clone().map(|r| self.count.get(r)).sum::<Diff>() == 0
-            && self.sums.iter().all(|s| {
-                rows.clone()
-                    .fold(0i128, |sum, r| sum.wrapping_add(s.get(r)))
-                    == 0
-            })
+            && self
+                .sums
+                .iter()
+                .all(|s| rows.clone().fold(0i128, |sum, r| sum.wrapping_add(s.get(r))) == 0)
     }
 
     /// This run with the diff of `row` of `other` added to its first row.
@@ -181,9 +180,7 @@ impl Run {
     /// The same rows in an allocation of their own, so that a small slice does not pin a large
     /// parent.
     pub(crate) fn compact(&self) -> Run {
-        let ends: Vec<u32> = (0..self.key_count())
-            .map(|k| self.key_end(k) as u32)
-            .collect();
+        let ends: Vec<u32> = (0..self.key_count()).map(|k| self.key_end(k) as u32).collect();
         Run {
             hashes: self.hashes.to_vec().into(),
             ends: ends.into(),
@@ -192,11 +189,7 @@ impl Run {
             values: self.values.iter().map(copy).collect(),
             times: Lane::each(self.times.iter().collect()),
             count: Lane::each(self.count.iter().collect()),
-            sums: self
-                .sums
-                .iter()
-                .map(|s| Lane::each(s.iter().collect()))
-                .collect(),
+            sums: self.sums.iter().map(|s| Lane::each(s.iter().collect())).collect(),
             allocated: self.len(),
         }
     }
@@ -208,10 +201,7 @@ impl Run {
         } else {
             crate::columns::take_rows(&self.keys, self.row_keys())
         };
-        let columns = keys
-            .into_iter()
-            .chain(self.values.iter().cloned())
-            .collect();
+        let columns = keys.into_iter().chain(self.values.iter().cloned()).collect();
         let (times, count) = (self.times.clone(), self.count.clone());
         Updates::with_sums(columns, times, count, self.sums.clone())
     }
@@ -220,7 +210,6 @@ impl Run {
 fn copy(column: &ArrayRef) -> ArrayRef {
     let data = column.to_data();
     let mut copy = MutableArrayData::new(vec![&data], false, data.len());
-    copy.try_extend(0, 0, data.len())
-        .expect("a copy fits the offsets of its original");
+    copy.try_extend(0, 0, data.len()).expect("a copy fits the offsets of its original");
     make_array(copy.freeze())
 }

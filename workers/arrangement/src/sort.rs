@@ -34,29 +34,13 @@ impl Unsorted {
     /// Split columns into key (those at the positions `keys`) and value (the others).
     pub(crate) fn split(updates: Updates, keys: &[usize], hash_mask: u64) -> Unsorted {
         let rows = updates.len();
-        let Updates {
-            columns,
-            times,
-            count,
-            sums,
-            ..
-        } = updates;
+        let Updates { columns, times, count, sums, .. } = updates;
         let key_columns: Vec<ArrayRef> = keys.iter().map(|k| columns[*k].clone()).collect();
         let mut hashes = hash_rows(&key_columns, rows);
         hashes.iter_mut().for_each(|hash| *hash &= hash_mask);
-        let values = columns
-            .into_iter()
-            .enumerate()
-            .filter(|(c, _)| !keys.contains(c));
+        let values = columns.into_iter().enumerate().filter(|(c, _)| !keys.contains(c));
         let values = values.map(|(_, column)| column).collect();
-        Unsorted {
-            hashes,
-            keys: key_columns,
-            values,
-            times,
-            count,
-            sums,
-        }
+        Unsorted { hashes, keys: key_columns, values, times, count, sums }
     }
 
     /// All changes of `parts`; `None` if there is no part.
@@ -93,10 +77,7 @@ impl Unsorted {
         };
         for same_hash in places.chunk_by_mut(|x, y| x.hash == y.hash) {
             let key = |x: &Place, y: &Place| key_order.compare(x.row as usize, y.row as usize);
-            if same_hash
-                .windows(2)
-                .all(|w| key(&w[0], &w[1]) == Ordering::Equal)
-            {
+            if same_hash.windows(2).all(|w| key(&w[0], &w[1]) == Ordering::Equal) {
                 for tied in same_hash.chunk_by_mut(|x, y| x.prefix == y.prefix) {
                     if tied.len() > 1 {
                         tied.sort_unstable_by(rest);
@@ -157,9 +138,7 @@ impl Unsorted {
             }
             rows.push(first.row);
             count.push(copies);
-            sums.iter_mut()
-                .zip(&totals)
-                .for_each(|(sum, total)| sum.push(*total));
+            sums.iter_mut().zip(&totals).for_each(|(sum, total)| sum.push(*total));
             if let Some(end) = ends.last_mut() {
                 *end = rows.len() as u32;
             }

@@ -39,12 +39,7 @@ pub fn install(spill: Option<Box<dyn Spill>>) -> Option<Box<dyn Spill>> {
 }
 
 pub(crate) fn offer(run: &Run) -> Option<Arc<dyn Stored>> {
-    SPILL.with(|installed| {
-        installed
-            .borrow_mut()
-            .as_mut()
-            .and_then(|spill| spill.offer(run))
-    })
+    SPILL.with(|installed| installed.borrow_mut().as_mut().and_then(|spill| spill.offer(run)))
 }
 
 /// Spills into one file per chunk, which is removed with its last reference.
@@ -59,12 +54,7 @@ impl FileSpill {
     /// Runs of `least_rows` rows or more go to files in `directory`, which exists and is used by
     /// nobody else.
     pub fn new(directory: PathBuf, least_rows: usize) -> Self {
-        FileSpill {
-            directory,
-            least_rows,
-            written: 0,
-            failed: 0,
-        }
+        FileSpill { directory, least_rows, written: 0, failed: 0 }
     }
 
     /// How many runs stayed in memory because their file could not be written.

@@ -35,10 +35,9 @@ impl<T: arrow::datatypes::ArrowNativeType + PartialEq> Lane<T> {
     /// One value per row; a run of equal values is stored once.
     pub fn each(values: Vec<T>) -> Self {
         match values.first() {
-            Some(first) if values.iter().all(|v| v == first) => Lane::Constant {
-                value: *first,
-                len: values.len(),
-            },
+            Some(first) if values.iter().all(|v| v == first) => {
+                Lane::Constant { value: *first, len: values.len() }
+            }
             _ => Lane::Each(values.into()),
         }
     }
@@ -81,10 +80,7 @@ impl<T: arrow::datatypes::ArrowNativeType + PartialEq> Lane<T> {
     /// The rows at `indices`, in that order.
     pub fn take(&self, indices: &[u32]) -> Self {
         match self {
-            Lane::Constant { value, .. } => Lane::Constant {
-                value: *value,
-                len: indices.len(),
-            },
+            Lane::Constant { value, .. } => Lane::Constant { value: *value, len: indices.len() },
             Lane::Each(v) => Lane::Each(indices.iter().map(|i| v[*i as usize]).collect()),
         }
     }
@@ -149,13 +145,7 @@ impl Updates {
         debug_assert!(columns.iter().all(|c| c.len() == times.len()));
         debug_assert!(count.len() == times.len());
         debug_assert!(sums.iter().all(|s| s.len() == times.len()));
-        Updates {
-            columns,
-            times,
-            count,
-            sums,
-            encoded: OnceLock::new(),
-        }
+        Updates { columns, times, count, sums, encoded: OnceLock::new() }
     }
 
     /// Rows.
@@ -212,9 +202,7 @@ impl Updates {
             concat_rows(&columns),
             Lane::concat(parts.iter().map(|p| &p.times)),
             Lane::concat(parts.iter().map(|p| &p.count)),
-            (0..first.sums.len())
-                .map(|s| Lane::concat(parts.iter().map(|p| &p.sums[s])))
-                .collect(),
+            (0..first.sums.len()).map(|s| Lane::concat(parts.iter().map(|p| &p.sums[s]))).collect(),
         )
     }
 }

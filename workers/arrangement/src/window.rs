@@ -63,39 +63,19 @@ impl<'a> Window<'a> {
     ) -> Self {
         let input = input.unwrap_or_else(|| Arc::new(Run::empty()));
         let output = output.unwrap_or_else(|| Arc::new(Run::empty()));
-        debug_assert!(
-            output.count.iter().all(|c| c == 1),
-            "output rows are there once"
-        );
+        debug_assert!(output.count.iter().all(|c| c == 1), "output rows are there once");
         let mut at = 0;
         let group = |(i, o): (Option<usize>, Option<usize>)| {
             let hash = i.map(|i| input.hashes[i]).or(o.map(|o| output.hashes[o]));
             while hash.is_some_and(|hash| due[at].0 < hash) {
                 at += 1;
             }
-            let rows = o.map_or(0..0, |o| {
-                output.key_start(o) as u32..output.key_end(o) as u32
-            });
-            Group {
-                input: i,
-                output: o,
-                due: at,
-                pool: 0,
-                rows: rows.collect(),
-            }
+            let rows = o.map_or(0..0, |o| output.key_start(o) as u32..output.key_end(o) as u32);
+            Group { input: i, output: o, due: at, pool: 0, rows: rows.collect() }
         };
         let groups = align(&input, &output).into_iter().map(group).collect();
-        let pools = vec![Pool {
-            columns: output.values.clone(),
-        }];
-        Window {
-            input,
-            output,
-            due,
-            groups,
-            pools,
-            changes: vec![],
-        }
+        let pools = vec![Pool { columns: output.values.clone() }];
+        Window { input, output, due, groups, pools, changes: vec![] }
     }
 
     /// How the output changes.
@@ -128,9 +108,7 @@ impl<'a> Window<'a> {
             let evaluated = content.evaluate(&self.input, evaluate);
             debug_assert_eq!(evaluated.ends.len(), content.groups.len());
             ends = evaluated.ends;
-            self.pools.push(Pool {
-                columns: evaluated.columns,
-            });
+            self.pools.push(Pool { columns: evaluated.columns });
         }
         let new_pool = self.pools.len() - 1;
         let columns = &self.pools[new_pool].columns;
@@ -149,13 +127,7 @@ impl<'a> Window<'a> {
             let group = &mut self.groups[*g];
             let (old_pool, old) = (group.pool, std::mem::take(&mut group.rows));
             let mut change = |pool, row, count| {
-                self.changes.push(Change {
-                    group: *g,
-                    pool,
-                    row,
-                    time,
-                    count,
-                });
+                self.changes.push(Change { group: *g, pool, row, time, count });
             };
             if old.is_empty() || new.is_empty() {
                 old.iter().for_each(|row| change(old_pool, *row, -1));
@@ -186,11 +158,8 @@ impl<'a> Window<'a> {
             keys.push((side, key));
             hashes.push(run.hashes[key]);
         }
-        let rows: Vec<(usize, usize)> = self
-            .changes
-            .iter()
-            .map(|c| (c.pool, c.row as usize))
-            .collect();
+        let rows: Vec<(usize, usize)> =
+            self.changes.iter().map(|c| (c.pool, c.row as usize)).collect();
         let pools: Vec<&[ArrayRef]> = self.pools.iter().map(|p| &p.columns[..]).collect();
         Unsorted {
             hashes,
@@ -235,10 +204,7 @@ struct Ranges<'a> {
 
 impl<'a> Ranges<'a> {
     fn new(ends: &'a [usize]) -> Self {
-        Ranges {
-            start: 0,
-            ends: ends.iter(),
-        }
+        Ranges { start: 0, ends: ends.iter() }
     }
 }
 
@@ -280,12 +246,7 @@ impl Content {
     fn push(&mut self, input: &Run, key: usize, group: usize, time: Time) {
         let (start, end) = (input.key_start(key), input.key_end(key));
         let before = self.rows.len();
-        if input
-            .times
-            .slice(start, end - start)
-            .iter()
-            .all(|t| t == input.times.get(start))
-        {
+        if input.times.slice(start, end - start).iter().all(|t| t == input.times.get(start)) {
             // The ordinary case: rows of one time are distinct.
             if input.times.get(start) <= time {
                 (start..end).for_each(|row| self.push_rows(input, row..row + 1));
@@ -294,12 +255,8 @@ impl Content {
             let order = RowOrder::new(&input.values, &input.values);
             let mut row = start;
             while row < end {
-                let next = (row + 1..end)
-                    .find(|i| !order.equal(row, *i))
-                    .unwrap_or(end);
-                let stop = (row..next)
-                    .find(|i| input.times.get(*i) > time)
-                    .unwrap_or(next);
+                let next = (row + 1..end).find(|i| !order.equal(row, *i)).unwrap_or(end);
+                let stop = (row..next).find(|i| input.times.get(*i) > time).unwrap_or(next);
                 self.push_rows(input, row..stop);
                 row = next;
             }
@@ -317,13 +274,9 @@ impl Content {
             return;
         }
         self.rows.push(rows.start as u32);
-        self.counts
-            .push(rows.clone().map(|r| input.count.get(r)).sum());
+        self.counts.push(rows.clone().map(|r| input.count.get(r)).sum());
         for (out, sum) in self.sums.iter_mut().zip(&input.sums) {
-            out.push(
-                rows.clone()
-                    .fold(0, |total: i128, r| total.wrapping_add(sum.get(r))),
-            );
+            out.push(rows.clone().fold(0, |total: i128, r| total.wrapping_add(sum.get(r))));
         }
     }
 
@@ -332,11 +285,7 @@ impl Content {
         let values = match self.rows.first() {
             Some(first) if neighbours => {
                 let (start, length) = (*first as usize, self.rows.len());
-                input
-                    .values
-                    .iter()
-                    .map(|c| c.slice(start, length))
-                    .collect()
+                input.values.iter().map(|c| c.slice(start, length)).collect()
             }
             _ => take_rows(&input.values, self.rows.clone()),
         };

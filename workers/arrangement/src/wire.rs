@@ -34,19 +34,13 @@ where
         Lane::Constant { value, .. } => table.constants.push(Some((*value).into())),
         Lane::Each(values) => {
             table.constants.push(None);
-            table
-                .columns
-                .push(Arc::new(PrimitiveArray::<T>::new(values.clone(), None)));
+            table.columns.push(Arc::new(PrimitiveArray::<T>::new(values.clone(), None)));
         }
     }
 }
 
 fn lanes(columns: &[ArrayRef], updates: &Updates) -> Table {
-    let mut table = Table {
-        rows: updates.len(),
-        constants: vec![],
-        columns: columns.to_vec(),
-    };
+    let mut table = Table { rows: updates.len(), constants: vec![], columns: columns.to_vec() };
     put::<UInt64Type>(&mut table, &updates.times);
     put::<Int64Type>(&mut table, &updates.count);
     for sum in &updates.sums {
@@ -64,16 +58,12 @@ fn write_table(table: &Table, out: &mut impl Write) -> Result<()> {
         out.write_all(&constant.unwrap_or(0).to_le_bytes())?;
     }
     let field = |c: &ArrayRef| Field::new("", c.data_type().clone(), true);
-    let schema = Arc::new(Schema::new(
-        table.columns.iter().map(field).collect::<Vec<_>>(),
-    ));
+    let schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
     let options = RecordBatchOptions::new().with_row_count(Some(table.rows));
     let batch =
         RecordBatch::try_new_with_options(Arc::clone(&schema), table.columns.clone(), &options);
     let mut writer = StreamWriter::try_new(out, &schema).map_err(Error::other)?;
-    writer
-        .write(&batch.map_err(Error::other)?)
-        .map_err(Error::other)?;
+    writer.write(&batch.map_err(Error::other)?).map_err(Error::other)?;
     writer.finish().map_err(Error::other)
 }
 
@@ -94,17 +84,11 @@ fn read_table(from: &mut impl Read) -> Result<Table> {
         constants.push(constant.then(|| i128::from_le_bytes(value)));
     }
     let mut reader = StreamReader::try_new(from, None).map_err(Error::other)?;
-    let batch = reader
-        .next()
-        .ok_or_else(|| Error::other("no record batch"))?;
+    let batch = reader.next().ok_or_else(|| Error::other("no record batch"))?;
     let columns = batch.map_err(Error::other)?.columns().to_vec();
     // Read to the end of the stream: another may follow.
     match reader.next() {
-        None => Ok(Table {
-            rows,
-            constants,
-            columns,
-        }),
+        None => Ok(Table { rows, constants, columns }),
         Some(_) => Err(Error::other("a second record batch")),
     }
 }
@@ -118,10 +102,7 @@ where
         Some(Some(value)) => {
             let value =
                 T::Native::try_from(value).map_err(|_| Error::other("lane out of range"))?;
-            Ok(Lane::Constant {
-                value,
-                len: table.rows,
-            })
+            Ok(Lane::Constant { value, len: table.rows })
         }
         Some(None) => {
             let column = table.columns.pop();
@@ -149,31 +130,17 @@ pub(crate) fn write_run(run: &Run, out: &mut impl Write) -> Result<()> {
     let (times, count) = (run.times.clone(), run.count.clone());
     let rows = Updates::with_sums(run.values.clone(), times, count, run.sums.clone());
     write_table(&lanes(&rows.columns, &rows), out)?;
-    let ends: Vec<u32> = (0..run.key_count())
-        .map(|k| run.key_end(k) as u32)
-        .collect();
+    let ends: Vec<u32> = (0..run.key_count()).map(|k| run.key_end(k) as u32).collect();
     let mut columns = run.keys.clone();
-    columns.push(Arc::new(PrimitiveArray::<UInt64Type>::new(
-        run.hashes.clone(),
-        None,
-    )));
+    columns.push(Arc::new(PrimitiveArray::<UInt64Type>::new(run.hashes.clone(), None)));
     columns.push(Arc::new(PrimitiveArray::<UInt32Type>::from(ends)));
-    write_table(
-        &Table {
-            rows: run.key_count(),
-            constants: vec![],
-            columns,
-        },
-        out,
-    )
+    write_table(&Table { rows: run.key_count(), constants: vec![], columns }, out)
 }
 
 /// Read what [`write_run`] wrote.
 pub(crate) fn read_run(mut from: impl Read) -> Result<Run> {
     let rows = take_lanes(read_table(&mut from)?)?;
-    let Table {
-        columns: mut keys, ..
-    } = read_table(&mut from)?;
+    let Table { columns: mut keys, .. } = read_table(&mut from)?;
     let (Some(ends), Some(hashes)) = (keys.pop(), keys.pop()) else {
         return Err(Error::other("a run without keys"));
     };
@@ -218,8 +185,6 @@ impl ContainerBytes for Updates {
     }
 
     fn into_bytes<W: Write>(&self, writer: &mut W) {
-        writer
-            .write_all(self.encoded())
-            .expect("timely makes room for the length announced");
+        writer.write_all(self.encoded()).expect("timely makes room for the length announced");
     }
 }

@@ -326,12 +326,13 @@ impl Operator {
             true => Ok(()),
             false => Err(format!("takes {n} inputs, not {}", widths.len())),
         };
-        let within = |mut columns: &mut dyn Iterator<Item = usize>, input: usize| match (&mut columns)
-            .find(|c| *c >= widths[input])
-        {
-            Some(c) => Err(format!("input {input} has no column {c}")),
-            None => Ok(()),
-        };
+        let within =
+            |mut columns: &mut dyn Iterator<Item = usize>, input: usize| match (&mut columns)
+                .find(|c| *c >= widths[input])
+            {
+                Some(c) => Err(format!("input {input} has no column {c}")),
+                None => Ok(()),
+            };
         let wide = |n: usize| match n == width {
             true => Ok(()),
             false => Err(format!("schema has {width} columns, not {n}")),

@@ -44,7 +44,8 @@ pub(crate) fn render<'s>(
     ends: &Ends<'_>,
     context: &Context,
 ) -> Result<(), PortError> {
-    let mut walk = Walk { plan, entries, context, files: HashMap::new(), faults: vec![], nodes: vec![] };
+    let mut walk =
+        Walk { plan, entries, context, files: HashMap::new(), faults: vec![], nodes: vec![] };
     for node in plan.nodes() {
         let rendered = walk.node(node)?;
         walk.faults.extend(rendered.faults);

@@ -61,7 +61,8 @@ pub(crate) async fn publish(
     mut next: Published,
 ) -> Result<Published> {
     let chain = Chain::new(store, PUBLISHED);
-    let fenced = |n| LakeError::Fenced(format!("'{}' is another leader's: start again", chain.name(n)));
+    let fenced =
+        |n| LakeError::Fenced(format!("'{}' is another leader's: start again", chain.name(n)));
     if last.epoch > next.epoch || last.t > next.t {
         return Err(fenced(last.n));
     }

@@ -137,8 +137,9 @@ impl Catalog {
             if later.len() == before {
                 let (view, statement) = &later[0];
                 let m = format!("view '{}' reads itself, directly or through another", view.name);
-                return Err(SqlError::new(SqlErrorKind::Invalid, m)
-                    .at(&statement.origin, statement.place));
+                return Err(
+                    SqlError::new(SqlErrorKind::Invalid, m).at(&statement.origin, statement.place)
+                );
             }
             waiting = later;
         }
@@ -204,7 +205,10 @@ fn source_def(
         let at = |e: SqlError| e.at(&statement.origin, column.place);
         let data_type = sql_type(context, &column.sql_type).map_err(at)?;
         if fields.iter().any(|f: &Field| f.name() == &column.name) {
-            return Err(at(invalid(format!("column '{}' is there twice", column.name), "drop one")));
+            return Err(at(invalid(
+                format!("column '{}' is there twice", column.name),
+                "drop one",
+            )));
         }
         fields.push(Field::new(&column.name, data_type, !column.required));
     }
@@ -307,7 +311,8 @@ fn sql_type(context: &SessionContext, sql_type: &str) -> Result<DataType, SqlErr
 
 /// The tables a view's text names.
 fn reads(state: &SessionState, view: &ViewStatement) -> Result<Vec<String>, SqlError> {
-    let statement = state.sql_to_statement(&view.query, &state.config().options().sql_parser.dialect)?;
+    let statement =
+        state.sql_to_statement(&view.query, &state.config().options().sql_parser.dialect)?;
     let tables = state.resolve_table_references(&statement)?;
     Ok(tables.into_iter().map(|t| t.table().to_string()).collect())
 }

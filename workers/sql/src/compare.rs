@@ -44,10 +44,8 @@ pub fn compare(
     let converter = RowConverter::new(
         exact.iter().map(|c| SortField::new(schema.field(*c).data_type().clone())).collect(),
     )?;
-    let (l, r) = (
-        groups(&left, &converter, &exact, &floats)?,
-        groups(&right, &converter, &exact, &floats)?,
-    );
+    let (l, r) =
+        (groups(&left, &converter, &exact, &floats)?, groups(&right, &converter, &exact, &floats)?);
     let mut found = Found { count: 0, rows: vec![], limit };
     for (key, rows) in &l {
         let others = r.get(key).map_or(&[][..], Vec::as_slice);

@@ -107,9 +107,7 @@ impl From<datafusion::error::DataFusionError> for SqlError {
 fn place_of(error: &datafusion::error::DataFusionError) -> Option<Place> {
     use datafusion::error::DataFusionError as D;
     match error {
-        D::Diagnostic(d, _) => {
-            d.span.map(|s| Place { line: s.start.line, column: s.start.column })
-        }
+        D::Diagnostic(d, _) => d.span.map(|s| Place { line: s.start.line, column: s.start.column }),
         D::Context(_, inner) => place_of(inner),
         D::Collection(all) => all.first().and_then(place_of),
         _ => None,

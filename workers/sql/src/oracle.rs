@@ -47,9 +47,9 @@ impl<'a> Oracle<'a> {
             let source = self.catalog.source(name.strip_suffix("_history")?)?;
             Some(history_schema(&source.schema))
         };
-        let schema = direct.or_else(history).ok_or_else(|| {
-            SqlError::new(SqlErrorKind::Invalid, format!("no source '{name}'"))
-        })?;
+        let schema = direct
+            .or_else(history)
+            .ok_or_else(|| SqlError::new(SqlErrorKind::Invalid, format!("no source '{name}'")))?;
         self.register(name, &schema, rows)
     }
 
@@ -66,9 +66,11 @@ impl<'a> Oracle<'a> {
         for batch in rows {
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let columns = batch.columns().to_vec();
-            retyped.push(RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(
-                |e| SqlError::new(SqlErrorKind::Invalid, format!("rows of '{name}': {e}")),
-            )?);
+            retyped.push(
+                RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(
+                    |e| SqlError::new(SqlErrorKind::Invalid, format!("rows of '{name}': {e}")),
+                )?,
+            );
         }
         let table = MemTable::try_new(schema, vec![retyped])?;
         self.context.deregister_table(TableReference::bare(name))?;
@@ -124,7 +126,11 @@ fn normal_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, 
     let made = || {
         let columns = batch.columns().iter().zip(schema.fields()).map(column);
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<_, _>>()?, &options)
+        RecordBatch::try_new_with_options(
+            schema.clone(),
+            columns.collect::<Result<_, _>>()?,
+            &options,
+        )
     };
     made().map_err(|e| SqlError::new(SqlErrorKind::Execution, e.to_string()))
 }
@@ -155,10 +161,8 @@ fn break_ties(plan: LogicalPlan) -> Result<LogicalPlan, SqlError> {
 }
 
 fn shows_peers(function: &WindowFunction) -> bool {
-    let positional = ["row_number", "lag", "lead"].contains(&function.fun.name());
-    let picks = ["first_value", "last_value"].contains(&function.fun.name());
-    let frame = function.params.window_frame.units;
-    positional || picks && frame == WindowFrameUnits::Rows || frame == WindowFrameUnits::Rows
+    ["row_number", "lag", "lead"].contains(&function.fun.name())
+        || function.params.window_frame.units == WindowFrameUnits::Rows
 }
 
 /// Run a query that only reads.

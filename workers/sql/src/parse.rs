@@ -9,9 +9,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Place, SqlError, SqlErrorKind};
-use crate::statement::{
-    ColumnStatement, SourceStatement, Statement, StatementKind, ViewStatement,
-};
+use crate::statement::{ColumnStatement, SourceStatement, Statement, StatementKind, ViewStatement};
 
 const SOURCE_OPTIONS: [&str; 6] =
     ["location", "format", "mode", "version", "deleted", "event_time"];
@@ -58,7 +56,8 @@ impl Source<'_> {
     /// The text between two places, end exclusive.
     fn slice(&self, start: Location, end: Location) -> String {
         let offset = |l: Location| {
-            let line = self.text.split_inclusive('\n').take(l.line as usize - 1).map(str::len).sum();
+            let line =
+                self.text.split_inclusive('\n').take(l.line as usize - 1).map(str::len).sum();
             let rest: &str = &self.text[line..];
             let column = rest.char_indices().nth(l.column as usize - 1).map_or(rest.len(), |c| c.0);
             line + column
@@ -72,9 +71,8 @@ impl Source<'_> {
             _ => String::new(),
         };
         let dialect = GenericDialect {};
-        let parser = |skip: usize| {
-            Parser::new(&dialect).with_tokens_with_locations(tokens[skip..].to_vec())
-        };
+        let parser =
+            |skip: usize| Parser::new(&dialect).with_tokens_with_locations(tokens[skip..].to_vec());
         match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
             ("CREATE", "SOURCE", _) => self.source(parser(2)).map(StatementKind::Source),
             ("CREATE", "VIEW", _) => self.view(parser(2), false).map(StatementKind::View),
@@ -188,7 +186,11 @@ impl Source<'_> {
             let name = parser.parse_identifier().map_err(|e| self.error(parser, e))?;
             let name = name.value.to_lowercase();
             if name == "retain" {
-                return Err(SqlError::unsupported("'retain' is not supported yet", "leave it out: all history is kept").at(self.origin, at));
+                return Err(SqlError::unsupported(
+                    "'retain' is not supported yet",
+                    "leave it out: all history is kept",
+                )
+                .at(self.origin, at));
             }
             if !known.contains(&name.as_str()) {
                 let m = format!("unknown option '{name}'");
@@ -231,7 +233,6 @@ fn fold_text(name: &str) -> String {
         None => name.to_lowercase(),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

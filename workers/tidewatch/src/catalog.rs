@@ -104,8 +104,8 @@ pub fn sources(
     s3: &BTreeMap<String, String>,
 ) -> Result<Vec<SourceConfig>> {
     let open = |s: &sql::SourceDef| -> Result<SourceConfig> {
-        let location = open_location(&s.location, lake, s3)
-            .with_context(|| format!("source '{}'", s.name))?;
+        let location =
+            open_location(&s.location, lake, s3).with_context(|| format!("source '{}'", s.name))?;
         let format = match s.format {
             FileFormat::Parquet => Format::Parquet,
             FileFormat::JsonLines => Format::JsonLines,

@@ -100,7 +100,9 @@ pub fn brief<B: Serialize>(cluster: &Cluster, briefing: &B) -> Result<()> {
         let mut stream = loop {
             match TcpStream::connect(host) {
                 Ok(stream) => break stream,
-                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+                Err(_) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
                 Err(e) => bail!("process {process} at {host} does not answer: {e}"),
             }
         };

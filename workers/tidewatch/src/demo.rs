@@ -17,8 +17,7 @@ use crate::settings::Settings;
 use crate::{outside, verify};
 
 /// The dataflow of the demo.
-const FEATURES: &str =
-    include_str!("../../../dataflows/campaign_features/campaign_features.sql");
+const FEATURES: &str = include_str!("../../../dataflows/campaign_features/campaign_features.sql");
 
 /// The verb.
 pub fn demo(args: &Demo, settings: &Settings, quiet: bool) -> Result<ExitCode> {
@@ -32,7 +31,12 @@ pub fn demo(args: &Demo, settings: &Settings, quiet: bool) -> Result<ExitCode> {
         world::Settings { seed: args.seed, campaigns: args.campaigns, days: args.days },
         false,
     );
-    println!("A lake of {} campaigns over {} days in {}", args.campaigns, args.days, root.display());
+    println!(
+        "A lake of {} campaigns over {} days in {}",
+        args.campaigns,
+        args.days,
+        root.display()
+    );
     let mut settings = settings.clone();
     // The demo writes files whole; nothing has to settle.
     settings.sources.settle_ms = 0;

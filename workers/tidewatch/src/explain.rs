@@ -21,14 +21,19 @@ pub fn command(args: &Explain, settings: &Settings) -> Result<ExitCode> {
     };
     let plan = sql::lower(&catalog::plan(&texts)?)?;
     if args.format == Format::Json {
-        let nodes: Vec<_> = plan.nodes().iter().enumerate().map(|(id, node)| {
-            serde_json::json!({
-                "id": id, "view": node.view, "inputs": node.inputs,
-                "operator": node.operator.to_string(),
-                "columns": node.schema.fields().iter()
-                    .map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>(),
+        let nodes: Vec<_> = plan
+            .nodes()
+            .iter()
+            .enumerate()
+            .map(|(id, node)| {
+                serde_json::json!({
+                    "id": id, "view": node.view, "inputs": node.inputs,
+                    "operator": node.operator.to_string(),
+                    "columns": node.schema.fields().iter()
+                        .map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>(),
+                })
             })
-        }).collect();
+            .collect();
         let text = serde_json::json!({
             "fingerprint": format!("{:016x}", plan.fingerprint()), "nodes": nodes,
         });

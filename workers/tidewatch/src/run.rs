@@ -110,8 +110,7 @@ pub fn command(args: &cli::Run, settings: &Settings, quiet: bool) -> Result<Exit
 
 /// A follower that a leader started on this machine.
 pub fn follow(args: &cli::Follow, settings: &Settings) -> Result<ExitCode> {
-    let cluster =
-        cluster::from_hosts(&args.hosts, args.process, usize::from(args.workers), false)?;
+    let cluster = cluster::from_hosts(&args.hosts, args.process, usize::from(args.workers), false)?;
     follow_cluster(&cluster, "", settings)
 }
 
@@ -135,10 +134,8 @@ fn job(
     settings: &Settings,
     runtime: &Handle,
 ) -> Result<Job> {
-    let incarnation = Incarnation {
-        epoch: briefing.epoch,
-        created: briefing.created.iter().cloned().collect(),
-    };
+    let incarnation =
+        Incarnation { epoch: briefing.epoch, created: briefing.created.iter().cloned().collect() };
     let sink = SinkSettings {
         file_rows_max: usize::try_from(settings.views.file_rows_max).unwrap_or(usize::MAX),
         bucket_days: settings.views.bucket_days,
@@ -335,7 +332,8 @@ impl Following<'_> {
         loop {
             let due = Instant::now() + poll;
             while Instant::now() < due {
-                let wait = due.saturating_duration_since(Instant::now()).min(Duration::from_millis(20));
+                let wait =
+                    due.saturating_duration_since(Instant::now()).min(Duration::from_millis(20));
                 match events.recv_timeout(wait) {
                     Ok(event) => self.note(event),
                     Err(RecvTimeoutError::Timeout) => {}

@@ -58,7 +58,8 @@ pub fn command(args: &Sql, settings: &Settings) -> Result<ExitCode> {
 
 fn broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|e| {
-        e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+        e.downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -73,8 +74,7 @@ pub async fn register(
         let Some(at) = published.views.get(&view.name) else { continue };
         let table = Table::load(store, &at.folder, Some(at.version)).await?;
         let schema = stored_schema(&view.schema);
-        let paths: Vec<String> =
-            table.files.keys().map(|f| format!("{}/{f}", at.folder)).collect();
+        let paths: Vec<String> = table.files.keys().map(|f| format!("{}/{f}", at.folder)).collect();
         register_files(context, store, &view.name, &schema, &paths).await?;
     }
     Ok(())
@@ -108,7 +108,8 @@ async fn register_files(
         ListingTableUrl::parse(format!("{base}{inside}"))
     };
     let urls = paths.iter().map(url).collect::<Result<Vec<_>, _>>()?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+    let options =
+        ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(schema.clone());

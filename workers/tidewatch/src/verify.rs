@@ -40,12 +40,17 @@ pub fn command(args: &Verify, settings: &Settings) -> Result<ExitCode> {
     let total: usize = verdicts.iter().map(|v| v.differences).sum();
     for v in &verdicts {
         if args.format == Format::Json {
-            let shown: Vec<_> = v.shown.iter().map(|d| {
-                serde_json::json!({"row": d.row, "maintained": d.maintained})
-            }).collect();
-            println!("{}", serde_json::json!({
-                "view": v.view, "rows": v.rows, "differences": v.differences, "shown": shown,
-            }));
+            let shown: Vec<_> = v
+                .shown
+                .iter()
+                .map(|d| serde_json::json!({"row": d.row, "maintained": d.maintained}))
+                .collect();
+            println!(
+                "{}",
+                serde_json::json!({
+                    "view": v.view, "rows": v.rows, "differences": v.differences, "shown": shown,
+                })
+            );
             continue;
         }
         println!("{}: {} rows, {} differences", v.view, v.rows, v.differences);
@@ -61,7 +66,12 @@ pub fn command(args: &Verify, settings: &Settings) -> Result<ExitCode> {
 }
 
 /// Verify `views` (all, if empty) of a lake at its published time.
-pub fn verify(lake: &str, views: &[String], show: usize, settings: &Settings) -> Result<Vec<Verdict>> {
+pub fn verify(
+    lake: &str,
+    views: &[String],
+    show: usize,
+    settings: &Settings,
+) -> Result<Vec<Verdict>> {
     let runtime = outside::runtime()?;
     let store = Store::open(lake, &settings.s3, &std::env::current_dir()?)?;
     let state = runtime.block_on(read_state(&store))?;
@@ -105,7 +115,8 @@ async fn committed(
     let batches = context.table(view).await?.collect().await?;
     let back = |b: &RecordBatch| -> Result<RecordBatch> {
         let columns = b.columns().iter().zip(schema.fields());
-        let columns = columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<Vec<_>, _>>()?;
+        let columns =
+            columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<Vec<_>, _>>()?;
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     };
     batches.iter().map(back).collect()
@@ -174,9 +185,12 @@ fn accumulated(batches: &[RecordBatch], diff: usize) -> Result<Vec<RecordBatch>>
     let width = all.num_columns() - engine::META_COLUMNS;
     let kept: Vec<usize> = (0..width).filter(|c| *c != diff).collect();
     let rows = all.project(&kept)?;
-    let fields = rows.schema().fields().iter().map(|f| {
-        arrow::row::SortField::new(f.data_type().clone())
-    }).collect();
+    let fields = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| arrow::row::SortField::new(f.data_type().clone()))
+        .collect();
     let converter = arrow::row::RowConverter::new(fields)?;
     let encoded = converter.convert_columns(rows.columns())?;
     let diffs = all.column(diff).as_primitive::<Int64Type>();

@@ -125,7 +125,8 @@ impl World {
             files.push(tables::hours(platform, &new, last)?);
             let restated = RESTATED_AGES.iter().filter_map(|age| (last - 1).checked_sub(*age));
             for day in restated.filter(|_| n > 0) {
-                let (now, before) = (self.day(platform, day, last), self.day(platform, day, last - 1));
+                let (now, before) =
+                    (self.day(platform, day, last), self.day(platform, day, last - 1));
                 let moved: Vec<Cell> = now.into_iter().filter(|c| !before.contains(c)).collect();
                 if !moved.is_empty() {
                     let path = format!("ad_metrics/platform={platform}/{day:05}-{last:05}");

@@ -35,24 +35,12 @@ fn chain(rng: &mut StdRng, shape: &Shape, keys: &[usize], hash_mask: u64) -> Vec
 fn facts(chunks: &[Kept], lower: u64) -> Facts {
     let updates: Vec<Updates> = chunks.iter().map(|c| c.run().to_updates()).collect();
     let rows: Vec<Seen> = updates.iter().flat_map(seen).collect();
-    assert!(
-        chunks
-            .iter()
-            .flat_map(|c| c.run().hashes().to_vec())
-            .is_sorted()
-    );
+    assert!(chunks.iter().flat_map(|c| c.run().hashes().to_vec()).is_sorted());
     assert!(rows.iter().all(|s| s.diff.iter().any(|d| *d != 0)));
     let length = rows.len();
-    let facts: Facts = rows
-        .into_iter()
-        .map(|s| ((s.row, s.time), s.diff))
-        .collect();
+    let facts: Facts = rows.into_iter().map(|s| ((s.row, s.time), s.diff)).collect();
     assert_eq!(facts.len(), length, "a row is there twice");
-    accumulate(
-        facts
-            .into_iter()
-            .map(|((row, time), diff)| ((row, time.max(lower)), diff)),
-    )
+    accumulate(facts.into_iter().map(|((row, time), diff)| ((row, time.max(lower)), diff)))
 }
 
 fn sum(a: Facts, b: Facts) -> Facts {
@@ -103,20 +91,11 @@ fn check_extract(chunks: Vec<Kept>, upper: u64, want: Facts) {
     let (mut input, mut residual) = (VecDeque::from(chunks), Antichain::new());
     let frontier = Antichain::from_elem(upper);
     while !input.is_empty() {
-        Kept::extract(
-            &mut input,
-            frontier.borrow(),
-            &mut residual,
-            &mut keep,
-            &mut ship,
-        );
+        Kept::extract(&mut input, frontier.borrow(), &mut residual, &mut keep, &mut ship);
     }
     let (keep, ship) = (facts(&Vec::from(keep), 0), facts(&Vec::from(ship), 0));
     assert!(ship.keys().all(|(_, time)| *time < upper));
-    assert_eq!(
-        residual.first().copied(),
-        keep.keys().map(|(_, time)| *time).min()
-    );
+    assert_eq!(residual.first().copied(), keep.keys().map(|(_, time)| *time).min());
     assert!(keep.keys().all(|(_, time)| *time >= upper));
     assert_eq!(sum(keep, ship), want);
 }

@@ -67,23 +67,13 @@ impl Side {
         let mut values = others.to_vec();
         values.sort_unstable();
         let changes = shape.changes(rng, TIMES, each);
-        Side {
-            keys: keys.to_vec(),
-            values,
-            changes,
-            shape,
-        }
+        Side { keys: keys.to_vec(), values, changes, shape }
     }
 
     /// Per key the value rows at `time`.
     fn groups(&self, time: Time) -> BTreeMap<Text, BTreeMap<Text, Diffs>> {
         let upto = self.changes.iter().filter(|c| c.time <= time);
-        let row = |c: &Change| {
-            (
-                self.shape.text(c, &self.keys),
-                self.shape.text(c, &self.values),
-            )
-        };
+        let row = |c: &Change| (self.shape.text(c, &self.keys), self.shape.text(c, &self.values));
         let rows = accumulate(upto.map(|c| (row(c), diff(c))));
         let mut groups: BTreeMap<Text, BTreeMap<Text, Diffs>> = BTreeMap::new();
         for ((key, value), diff) in rows {
@@ -106,9 +96,7 @@ fn census(group: &BTreeMap<Text, Diffs>) -> Vec<Text> {
     }
     let counted = group.iter().filter(|(_, diff)| diff[0] != 0);
     let totals = [Some(total(0).to_string()), Some(total(1).to_string())];
-    counted
-        .map(|(value, _)| value.iter().cloned().chain(totals.clone()).collect())
-        .collect()
+    counted.map(|(value, _)| value.iter().cloned().chain(totals.clone()).collect()).collect()
 }
 
 impl Evaluate for Census {
@@ -119,16 +107,10 @@ impl Evaluate for Census {
         for end in groups.ends {
             assert_strictly_sorted(groups.values, start..*end);
             let count: i64 = groups.counts[start..*end].iter().sum();
-            let sum = groups
-                .sums
-                .first()
-                .map_or(0, |s| s[start..*end].iter().sum());
+            let sum = groups.sums.first().map_or(0, |s| s[start..*end].iter().sum());
             // Backwards and twice: order and repetition are the reduction's business.
             let counted = (start..*end).rev().filter(|r| groups.counts[*r] != 0);
-            for row in counted
-                .filter(|_| count % 3 != 0)
-                .flat_map(|row| [row, row])
-            {
+            for row in counted.filter(|_| count % 3 != 0).flat_map(|row| [row, row]) {
                 rows.push(row as u32);
                 counts.push(count);
                 sums.push(sum);
@@ -137,11 +119,8 @@ impl Evaluate for Census {
             start = *end;
         }
         let rows = UInt32Array::from(rows);
-        let mut columns: Vec<ArrayRef> = groups
-            .values
-            .iter()
-            .map(|c| take(c, &rows, None).unwrap())
-            .collect();
+        let mut columns: Vec<ArrayRef> =
+            groups.values.iter().map(|c| take(c, &rows, None).unwrap()).collect();
         columns.push(Arc::new(Int64Array::from(counts)));
         let sums = Decimal128Array::from(sums).with_precision_and_scale(38, 0);
         columns.push(Arc::new(sums.unwrap()));
@@ -152,10 +131,7 @@ impl Evaluate for Census {
 fn assert_strictly_sorted(columns: &[ArrayRef], rows: std::ops::Range<usize>) {
     assert!(!rows.is_empty());
     let options = SortOptions::default();
-    let compare: Vec<_> = columns
-        .iter()
-        .map(|c| make_comparator(c, c, options).unwrap())
-        .collect();
+    let compare: Vec<_> = columns.iter().map(|c| make_comparator(c, c, options).unwrap()).collect();
     for row in rows.clone().skip(1) {
         let order = compare.iter().map(|c| c(row - 1, row)).find(|o| o.is_ne());
         assert_eq!(order, Some(std::cmp::Ordering::Less), "rows {rows:?}");
@@ -176,11 +152,7 @@ fn record(
     let logged = stream.unary::<NoopBuilder<Updates>, _, _, _>(Pipeline, "Log", move |_, _| {
         move |input, _| {
             input.for_each(|_, updates| {
-                assert!(
-                    updates.len() <= most_rows,
-                    "{} rows in a container",
-                    updates.len()
-                );
+                assert!(updates.len() <= most_rows, "{} rows in a container", updates.len());
                 log.lock().unwrap()[output].extend(seen(updates));
             });
         }
@@ -191,9 +163,7 @@ fn record(
 
 /// A batch's chunks are graded, and their rows in order and distinct.
 fn check_batch<const ROWS: usize>(batch: &Batch<ROWS>) {
-    assert!(differential_dataflow::trace::chunk::is_graded(
-        &batch.chunks
-    ));
+    assert!(differential_dataflow::trace::chunk::is_graded(&batch.chunks));
     for pair in batch.chunks.windows(2) {
         assert!(pair[0].last_hash() <= pair[1].first_hash());
     }
@@ -211,11 +181,7 @@ fn check_batch<const ROWS: usize>(batch: &Batch<ROWS>) {
 fn check<const ROWS: usize>(seed: u64, setting: Setting) -> usize {
     let mut rng = StdRng::seed_from_u64(seed);
     let rng = &mut rng;
-    let sums = if rng.random_bool(0.3) {
-        rng.random_range(1..3)
-    } else {
-        0
-    };
+    let sums = if rng.random_bool(0.3) { rng.random_range(1..3) } else { 0 };
     let key_count = rng.random_range(0..3);
     let key_types = Shape::random(rng, key_count, 0);
     let each = [3, 12, 40][rng.random_range(0..3)];
@@ -251,11 +217,7 @@ fn meaning(left: &Side, right: &Side, time: Time) -> [BTreeMap<Text, Diffs>; 3] 
     let mut reduced = vec![];
     let mut joined = vec![];
     for (key, group) in &left_groups {
-        arranged.extend(
-            group
-                .iter()
-                .map(|(value, diff)| (row(key, value), diff.clone())),
-        );
+        arranged.extend(group.iter().map(|(value, diff)| (row(key, value), diff.clone())));
         reduced.extend(census(group).iter().map(|value| (row(key, value), vec![1])));
         if left.shape.sums > 0 {
             continue;
@@ -276,10 +238,7 @@ fn run<const ROWS: usize>(
     log: &Log,
 ) {
     let (left, right, log) = (Arc::clone(left), Arc::clone(right), Arc::clone(log));
-    let config = Config {
-        communication: (setting.communication)(),
-        worker: Default::default(),
-    };
+    let config = Config { communication: (setting.communication)(), worker: Default::default() };
     let guards = timely::execute(config, move |worker| {
         let directory = tempfile::tempdir().unwrap();
         let file_spill = || Box::new(FileSpill::new(directory.path().into(), 1)) as Box<_>;
@@ -292,18 +251,11 @@ fn run<const ROWS: usize>(
                 arrange_tuned(l, exchange(left.keys.clone()), &left.keys, "L", tuning);
             let r: Arranged<'_, ROWS> =
                 arrange_tuned(r, exchange(right.keys.clone()), &right.keys, "R", tuning);
-            let checked = l
-                .stream
-                .clone()
-                .inspect(|span| span.inner.iter().for_each(|b| check_batch(b)));
+            let checked =
+                l.stream.clone().inspect(|span| span.inner.iter().for_each(|b| check_batch(b)));
             let mut probes = vec![
                 record(updates_of(&l), &log, 0, ROWS),
-                record(
-                    reduce_tuned(&l, "Census", Box::new(Census), tuning),
-                    &log,
-                    1,
-                    ROWS,
-                ),
+                record(reduce_tuned(&l, "Census", Box::new(Census), tuning), &log, 1, ROWS),
             ];
             if left.shape.sums == 0 {
                 let joined = join_tuned(&l, &r, "Join", tuning);
@@ -317,13 +269,8 @@ fn run<const ROWS: usize>(
             let end = (time + stride).min(TIMES);
             for (input, side) in inputs.iter_mut().zip([&left, &right]) {
                 // Each worker feeds some of the changes, of several times at once.
-                let due = side
-                    .changes
-                    .iter()
-                    .filter(|c| (time..end).contains(&c.time));
-                let mine = due
-                    .enumerate()
-                    .filter(|(i, _)| i % worker.peers() == worker.index());
+                let due = side.changes.iter().filter(|c| (time..end).contains(&c.time));
+                let mine = due.enumerate().filter(|(i, _)| i % worker.peers() == worker.index());
                 let mine: Vec<Change> = mine.map(|(_, c)| c.clone()).collect();
                 for some in mine.chunks(11) {
                     input.send_batch(&mut side.shape.updates(some));
@@ -383,76 +330,36 @@ fn matches_of_one_hot_key_come_in_bounded_containers() {
 }
 
 fn check_all(setting: Setting, seeds: std::ops::Range<u64>) {
-    let compared: usize = seeds
-        .map(|seed| check::<8>(seed, setting) + check::<64>(seed + 1_000_000, setting))
-        .sum();
+    let compared: usize =
+        seeds.map(|seed| check::<8>(seed, setting) + check::<64>(seed + 1_000_000, setting)).sum();
     assert!(compared > 1000, "only {compared} rows compared");
 }
 
 #[test]
 fn one_worker_equals_recomputation() {
-    check_all(
-        Setting {
-            communication: ALONE,
-            hash_mask: FULL,
-            spilled: false,
-        },
-        0..200,
-    );
+    check_all(Setting { communication: ALONE, hash_mask: FULL, spilled: false }, 0..200);
 }
 
 #[test]
 fn colliding_keys_stay_apart() {
-    check_all(
-        Setting {
-            communication: ALONE,
-            hash_mask: 1 << 63,
-            spilled: false,
-        },
-        1000..1100,
-    );
-    check_all(
-        Setting {
-            communication: ALONE,
-            hash_mask: 0,
-            spilled: false,
-        },
-        2100..2150,
-    );
+    check_all(Setting { communication: ALONE, hash_mask: 1 << 63, spilled: false }, 1000..1100);
+    check_all(Setting { communication: ALONE, hash_mask: 0, spilled: false }, 2100..2150);
 }
 
 #[test]
 fn two_workers_equal_recomputation() {
-    check_all(
-        Setting {
-            communication: THREADS,
-            hash_mask: FULL,
-            spilled: false,
-        },
-        3200..3260,
-    );
+    check_all(Setting { communication: THREADS, hash_mask: FULL, spilled: false }, 3200..3260);
 }
 
 #[test]
 fn a_serialised_exchange_changes_nothing() {
     check_all(
-        Setting {
-            communication: SERIALISED,
-            hash_mask: 7 << 61,
-            spilled: false,
-        },
+        Setting { communication: SERIALISED, hash_mask: 7 << 61, spilled: false },
         4300..4360,
     );
 }
 
 #[test]
 fn spilled_chunks_read_as_kept_ones() {
-    check_all(
-        Setting {
-            communication: ALONE,
-            hash_mask: FULL,
-            spilled: true,
-        },
-        5400..5450,
-    );
+    check_all(Setting { communication: ALONE, hash_mask: FULL, spilled: true }, 5400..5450);
 }

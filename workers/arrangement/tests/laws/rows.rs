@@ -21,12 +21,7 @@ pub type Text = Vec<Option<String>>;
 pub fn domains() -> Vec<ArrayRef> {
     let odd_nan = f64::from_bits(f64::NAN.to_bits() | 1 << 63 | 5);
     let raw: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(vec![
-            Some(-1),
-            Some(0),
-            Some(i64::MAX),
-            None,
-        ])),
+        Arc::new(Int64Array::from(vec![Some(-1), Some(0), Some(i64::MAX), None])),
         Arc::new(Int64Array::from(vec![7, -7, 0, 1 << 40])),
         Arc::new(Int32Array::from(vec![Some(5), Some(i32::MIN), None])),
         Arc::new(Int16Array::from(vec![Some(5), Some(-5), None])),
@@ -42,58 +37,21 @@ pub fn domains() -> Vec<ArrayRef> {
             Some(odd_nan),
             None,
         ])),
-        Arc::new(Float64Array::from(vec![
-            1.5,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            -0.0,
-            0.0,
-        ])),
-        Arc::new(Float32Array::from(vec![
-            Some(-0.0),
-            Some(0.0),
-            Some(f32::NAN),
-            None,
-        ])),
+        Arc::new(Float64Array::from(vec![1.5, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0])),
+        Arc::new(Float32Array::from(vec![Some(-0.0), Some(0.0), Some(f32::NAN), None])),
         Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
-        Arc::new(StringArray::from(vec![
-            Some(""),
-            Some("a"),
-            Some("a\0"),
-            None,
-        ])),
-        Arc::new(StringArray::from(vec![
-            "campaign-one",
-            "campaign-two",
-            "campaign",
-        ])),
-        Arc::new(BinaryArray::from_opt_vec(vec![
-            Some(b"".as_slice()),
-            Some(b"\xff\x00"),
-            None,
-        ])),
+        Arc::new(StringArray::from(vec![Some(""), Some("a"), Some("a\0"), None])),
+        Arc::new(StringArray::from(vec!["campaign-one", "campaign-two", "campaign"])),
+        Arc::new(BinaryArray::from_opt_vec(vec![Some(b"".as_slice()), Some(b"\xff\x00"), None])),
         Arc::new(Date32Array::from(vec![Some(20_000), Some(-1), None])),
         Arc::new(
             TimestampMicrosecondArray::from(vec![Some(1), Some(1 << 50), None])
                 .with_timezone("+00:00"),
         ),
         Arc::new(TimestampMicrosecondArray::from(vec![0, 3_600_000_000, -1])),
-        Arc::new(Time64MicrosecondArray::from(vec![
-            Some(0),
-            Some(86_399_999_999),
-            None,
-        ])),
-        Arc::new(DurationMicrosecondArray::from(vec![
-            Some(-5),
-            Some(5),
-            None,
-        ])),
-        Arc::new(decimals(vec![
-            Some(-1),
-            Some(i128::from(i64::MAX) * 7),
-            Some(0),
-            None,
-        ])),
+        Arc::new(Time64MicrosecondArray::from(vec![Some(0), Some(86_399_999_999), None])),
+        Arc::new(DurationMicrosecondArray::from(vec![Some(-5), Some(5), None])),
+        Arc::new(decimals(vec![Some(-1), Some(i128::from(i64::MAX) * 7), Some(0), None])),
         Arc::new(decimals(vec![Some(100), Some(101)])),
         Arc::new(IntervalMonthDayNanoArray::from(vec![
             Some(IntervalMonthDayNano::new(1, 0, 0)),
@@ -107,9 +65,7 @@ pub fn domains() -> Vec<ArrayRef> {
 }
 
 fn decimals(values: Vec<Option<i128>>) -> Decimal128Array {
-    Decimal128Array::from(values)
-        .with_precision_and_scale(30, 2)
-        .unwrap()
+    Decimal128Array::from(values).with_precision_and_scale(30, 2).unwrap()
 }
 
 /// Lists of nullable integers: null, empty, a list of one null, longer ones.
@@ -136,11 +92,7 @@ fn structs() -> ArrayRef {
         Field::new("l", list.data_type().clone(), true),
     ]);
     let nulls = NullBuffer::from(vec![true, true, true, false, false]);
-    Arc::new(StructArray::new(
-        fields,
-        vec![Arc::new(float), Arc::new(list)],
-        Some(nulls),
-    ))
+    Arc::new(StructArray::new(fields, vec![Arc::new(float), Arc::new(list)], Some(nulls)))
 }
 
 /// A change to a row, given by its values' places in the domains of its columns.
@@ -164,18 +116,12 @@ impl Shape {
     pub fn random(rng: &mut StdRng, columns: usize, sums: usize) -> Shape {
         let domains = domains();
         let pick = |_| domains[rng.random_range(0..domains.len())].clone();
-        Shape {
-            columns: (0..columns).map(pick).collect(),
-            sums,
-        }
+        Shape { columns: (0..columns).map(pick).collect(), sums }
     }
 
     /// A row of random values.
     pub fn row(&self, rng: &mut StdRng) -> Vec<usize> {
-        self.columns
-            .iter()
-            .map(|c| rng.random_range(0..c.len()))
-            .collect()
+        self.columns.iter().map(|c| rng.random_range(0..c.len())).collect()
     }
 
     /// Insertions and retractions over `times` times, up to `each` at a time; retractions of
@@ -192,12 +138,7 @@ impl Shape {
                 } else {
                     let sums = (0..self.sums).map(|_| rng.random_range(-2..=2)).collect();
                     let count = [1, 1, 1, 1, 2, -1, 0][rng.random_range(0..7)];
-                    let change = Change {
-                        row: self.row(rng),
-                        time,
-                        count,
-                        sums,
-                    };
+                    let change = Change { row: self.row(rng), time, count, sums };
                     live.push(change.clone());
                     changes.push(change);
                 }
@@ -224,22 +165,14 @@ impl Shape {
 
     /// The changed row as text, its columns in the order given.
     pub fn text(&self, change: &Change, order: &[usize]) -> Text {
-        order
-            .iter()
-            .map(|c| cell(&self.columns[*c], change.row[*c]))
-            .collect()
+        order.iter().map(|c| cell(&self.columns[*c], change.row[*c])).collect()
     }
 }
 
 /// A value as text. Nulls inside it are spelled out: `[]` is not `[null]`.
 pub fn cell(column: &ArrayRef, row: usize) -> Option<String> {
     let options = FormatOptions::new().with_null("null");
-    let format = || {
-        ArrayFormatter::try_new(column, &options)
-            .unwrap()
-            .value(row)
-            .to_string()
-    };
+    let format = || ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string();
     column.is_valid(row).then(format)
 }
 
@@ -283,7 +216,5 @@ pub fn accumulate<K: Ord>(changes: impl IntoIterator<Item = (K, Diffs)>) -> BTre
 
 /// The diff of a change.
 pub fn diff(change: &Change) -> Diffs {
-    std::iter::once(i128::from(change.count))
-        .chain(change.sums.iter().copied())
-        .collect()
+    std::iter::once(i128::from(change.count)).chain(change.sums.iter().copied()).collect()
 }

@@ -16,10 +16,7 @@ fn sent(updates: &Updates) -> Updates {
 }
 
 fn facts(updates: &Updates) -> Vec<(Text, u64, Diffs)> {
-    seen(updates)
-        .into_iter()
-        .map(|s| (s.row, s.time, s.diff))
-        .collect()
+    seen(updates).into_iter().map(|s| (s.row, s.time, s.diff)).collect()
 }
 
 #[test]
@@ -50,17 +47,8 @@ fn a_constant_lane_costs_no_column() {
     );
     assert!(constant.length_in_bytes() < 1000);
     let back = sent(&constant);
-    assert_eq!(
-        (back.len(), back.times.get(9_999), back.count.get(0)),
-        (rows, u64::MAX, -1)
-    );
-    assert!(matches!(
-        back.sums[0],
-        Lane::Constant {
-            value: i128::MIN,
-            ..
-        }
-    ));
+    assert_eq!((back.len(), back.times.get(9_999), back.count.get(0)), (rows, u64::MAX, -1));
+    assert!(matches!(back.sums[0], Lane::Constant { value: i128::MIN, .. }));
 }
 
 #[test]
@@ -69,10 +57,6 @@ fn parts_concatenate_in_order() {
     let shape = Shape::random(rng, 4, 2);
     let all = shape.updates(&shape.changes(rng, 9, 20));
     let cut = all.len() / 2;
-    let parts = [
-        all.slice(0, cut),
-        Updates::default(),
-        all.slice(cut, all.len() - cut),
-    ];
+    let parts = [all.slice(0, cut), Updates::default(), all.slice(cut, all.len() - cut)];
     assert_eq!(facts(&Updates::concat(&parts)), facts(&all));
 }

@@ -64,7 +64,9 @@ struct Shape {
 impl Shape {
     fn new(keys: &[usize], aggregates: &[Aggregate], input: &SchemaRef, holistic: bool) -> Self {
         let mut values: Vec<usize> = match holistic {
-            true => aggregates.iter().flat_map(|a| a.args.iter().copied().chain(a.filter)).collect(),
+            true => {
+                aggregates.iter().flat_map(|a| a.args.iter().copied().chain(a.filter)).collect()
+            }
             false => vec![],
         };
         values.sort_unstable();
@@ -269,11 +271,7 @@ impl Evaluate for Values {
         }
         let rows = UInt32Array::from(rows);
         let one = |c: &ArrayRef| take(c, &rows, None).expect("rows of the group exist");
-        let expanded = Expanded {
-            values: groups.values.iter().map(one).collect(),
-            group_of,
-            ends,
-        };
+        let expanded = Expanded { values: groups.values.iter().map(one).collect(), group_of, ends };
         let mut finished = Finished::new(n);
         for (aggregate, scale) in self.0.aggregates.iter().zip(&self.0.scales) {
             let column = expanded.aggregate(&self.0, aggregate, *scale);
@@ -284,11 +282,15 @@ impl Evaluate for Values {
         }
         let global = self.0.global();
         let mut last = 0;
-        let present: Vec<bool> = expanded.ends.iter().map(|end| {
-            let some = *end > last;
-            last = *end;
-            global || some
-        }).collect();
+        let present: Vec<bool> = expanded
+            .ends
+            .iter()
+            .map(|end| {
+                let some = *end > last;
+                last = *end;
+                global || some
+            })
+            .collect();
         finished.evaluated(&present)
     }
 }
@@ -341,7 +343,8 @@ impl Expanded {
                     sums[*group].0 = sums[*group].0.wrapping_add(value);
                     sums[*group].1 += 1;
                 }
-                let of = |f: fn(&(i128, i128)) -> Option<i128>| sums.iter().map(f).collect::<Vec<_>>();
+                let of =
+                    |f: fn(&(i128, i128)) -> Option<i128>| sums.iter().map(f).collect::<Vec<_>>();
                 Ok(match kind {
                     AggregateKind::Sum => {
                         narrow(&of(|p| (p.1 != 0).then_some(p.0)), &aggregate.output)

@@ -119,4 +119,3 @@ fn each<'s>(rows: Rows<'s>, name: &str, f: impl Fn(&Updates) -> Updates + 'stati
         }
     })
 }
-

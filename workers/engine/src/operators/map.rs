@@ -14,8 +14,8 @@ use datafusion_common::DataFusionError;
 use datafusion_physical_expr::expressions::Column;
 use schemas::normal::normalize;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::{Rendered, Rows, Whole};
 use crate::faults::fault_columns;
@@ -87,8 +87,11 @@ impl Mapping {
 
     fn evaluate(&self, updates: &Updates) -> Result<Updates, Failed> {
         let options = RecordBatchOptions::new().with_row_count(Some(updates.len()));
-        let batch =
-            RecordBatch::try_new_with_options(self.input.clone(), updates.columns.clone(), &options);
+        let batch = RecordBatch::try_new_with_options(
+            self.input.clone(),
+            updates.columns.clone(),
+            &options,
+        );
         let batch = batch.map_err(|e| Failed { column: String::new(), error: e.into() })?;
         let Some(predicate) = &self.predicate else {
             return Ok(updates.with_columns(self.project(&batch)?));
@@ -131,7 +134,8 @@ impl Mapping {
     }
 
     fn fault(&self, updates: &Updates, row: usize, failed: &Failed) -> Fault {
-        let reason = format!("{}, in row {}", failed.error.strip_backtrace(), self.show(updates, row));
+        let reason =
+            format!("{}, in row {}", failed.error.strip_backtrace(), self.show(updates, row));
         Fault {
             origin: self.view.clone(),
             file: String::new(),
@@ -145,7 +149,8 @@ impl Mapping {
     fn show(&self, updates: &Updates, row: usize) -> String {
         let options = FormatOptions::default().with_null("null");
         let one = |(i, c): (usize, &ArrayRef)| {
-            let value = ArrayFormatter::try_new(c.as_ref(), &options).map(|f| f.value(row).to_string());
+            let value =
+                ArrayFormatter::try_new(c.as_ref(), &options).map(|f| f.value(row).to_string());
             format!("{}={}", self.input.field(i).name(), value.unwrap_or_default())
         };
         let values: Vec<String> = updates.columns.iter().enumerate().map(one).collect();

@@ -43,7 +43,8 @@ pub(crate) fn stage<'s>(
     type Json = CapacityContainerBuilder<Vec<String>>;
     rows.unary_frontier::<Json, _, _, _>(pact, &name, move |capability, _info| {
         let mut capability = Some(capability);
-        let mut staging = Staging { view, writer, epoch, staged: None, backlog: Backlog::default() };
+        let mut staging =
+            Staging { view, writer, epoch, staged: None, backlog: Backlog::default() };
         move |(input, frontier), output| {
             input.for_each(|_, updates| staging.backlog.push(std::mem::take(updates)));
             let frontier = frontier.frontier().first().copied();
@@ -75,7 +76,8 @@ struct Staging {
 impl Staging {
     /// Stage the last time before `frontier`, if this worker has something to say about it.
     fn advance(&mut self, frontier: Option<Time>) -> Result<Option<(Time, String)>, PortError> {
-        let Some(time) = frontier.and_then(|f| f.checked_sub(1)).filter(|t| *t >= self.epoch) else {
+        let Some(time) = frontier.and_then(|f| f.checked_sub(1)).filter(|t| *t >= self.epoch)
+        else {
             return Ok(None);
         };
         let mut writer = self.writer.borrow_mut();
@@ -97,7 +99,8 @@ impl Staging {
         let after = self.staged.replace(time);
         let interval = Interval { after, staged: writer.stage(time)? };
         let json = serde_json::to_string(&interval).map_err(|e| {
-            PortError::new(PortErrorKind::Invalid, "staged files cannot be described").with_source(e)
+            PortError::new(PortErrorKind::Invalid, "staged files cannot be described")
+                .with_source(e)
         })?;
         Ok(Some((time, json)))
     }

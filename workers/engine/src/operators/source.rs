@@ -50,7 +50,8 @@ pub(crate) fn read<'s>(
         move |_frontiers| {
             input.for_each(|capability, entries| {
                 for entry in entries.drain(..) {
-                    let at = (capability.delayed(&entry.time, 0), capability.delayed(&entry.time, 1));
+                    let at =
+                        (capability.delayed(&entry.time, 0), capability.delayed(&entry.time, 1));
                     reading.admit(&entry, &at);
                 }
             });
@@ -118,7 +119,8 @@ impl Reading {
     fn admit(&mut self, entry: &Entry, at: &At) {
         let mine = |f: &&SourceFile| {
             f.source == self.source
-                && fnv(&f.path) % self.context.worker.peers as u64 == self.context.worker.index as u64
+                && fnv(&f.path) % self.context.worker.peers as u64
+                    == self.context.worker.index as u64
         };
         let gone = entry.gone.iter().filter(mine).cloned().map(Task::Remove);
         let added = entry.added.iter().filter(mine).cloned().map(Task::Add);
@@ -238,9 +240,8 @@ fn at_time(mut updates: Updates, time: Time) -> Updates {
 
 /// FNV-1a: which worker reads a file has to be the same in every process.
 fn fnv(path: &str) -> u64 {
-    path.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    path.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// The columns of `<source>_history`: the source's, then admitting time, path and row number.

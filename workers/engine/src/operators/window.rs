@@ -35,33 +35,34 @@ pub(crate) fn render<'s>(
     let failure = context.failure.clone();
     let pact = arrangement::exchange(partition.clone());
     let scope = rows.scope();
-    let windowed = rows.unary_frontier::<Whole, _, _, _>(pact, "Window", move |capability, info| {
-        let activator = scope.activator_for(info.address);
-        let mut capability = Some(capability);
-        let mut working = Working { state, backlog: Backlog::default(), at: None };
-        move |(input, frontier), output| {
-            input.for_each(|_, updates| working.backlog.push(std::mem::take(updates)));
-            let frontier = frontier.frontier().first().copied();
-            let Some(held) = &mut capability else { return };
-            match working.step(frontier) {
-                Ok(Some(mut changes)) => {
-                    if let Some(time) = working.at {
-                        held.downgrade(&time);
+    let windowed =
+        rows.unary_frontier::<Whole, _, _, _>(pact, "Window", move |capability, info| {
+            let activator = scope.activator_for(info.address);
+            let mut capability = Some(capability);
+            let mut working = Working { state, backlog: Backlog::default(), at: None };
+            move |(input, frontier), output| {
+                input.for_each(|_, updates| working.backlog.push(std::mem::take(updates)));
+                let frontier = frontier.frontier().first().copied();
+                let Some(held) = &mut capability else { return };
+                match working.step(frontier) {
+                    Ok(Some(mut changes)) => {
+                        if let Some(time) = working.at {
+                            held.downgrade(&time);
+                        }
+                        output.session_with_builder(&*held).give_container(&mut changes);
+                        // Downstream works this off before the next piece is made.
+                        activator.activate();
+                        return;
                     }
-                    output.session_with_builder(&*held).give_container(&mut changes);
-                    // Downstream works this off before the next piece is made.
-                    activator.activate();
-                    return;
+                    Ok(None) => {}
+                    Err(error) => failure.set(failed(error)),
                 }
-                Ok(None) => {}
-                Err(error) => failure.set(failed(error)),
+                match frontier {
+                    Some(f) => held.downgrade(&f),
+                    None => capability = None,
+                }
             }
-            match frontier {
-                Some(f) => held.downgrade(&f),
-                None => capability = None,
-            }
-        }
-    });
+        });
     Ok(split_faults(windowed, node.view.clone(), "window"))
 }
 

@@ -179,8 +179,7 @@ impl Evaluator {
         let mut start = 0;
         while start < flat.rows {
             let mut end = start + 1;
-            while end < flat.rows
-                && comparators.iter().all(|c| c(end - 1, end) == Ordering::Equal)
+            while end < flat.rows && comparators.iter().all(|c| c(end - 1, end) == Ordering::Equal)
             {
                 end += 1;
             }
@@ -300,8 +299,7 @@ fn extreme(
     ranges: &[Range<usize>],
     better: Ordering,
 ) -> Result<ArrayRef, ArrowError> {
-    let column =
-        arg.ok_or_else(|| ArrowError::InvalidArgumentError("needs an argument".into()))?;
+    let column = arg.ok_or_else(|| ArrowError::InvalidArgumentError("needs an argument".into()))?;
     let compare = make_comparator(column, column, SortOptions::default())?;
     let mut queue: VecDeque<usize> = VecDeque::new();
     let mut next = ranges.first().map_or(0, |r| r.start);
@@ -356,8 +354,7 @@ fn holistic(
             continue;
         }
         let mut accumulator = aggregate.create_accumulator()?;
-        let frame: Vec<ArrayRef> =
-            args.iter().map(|a| a.slice(range.start, range.len())).collect();
+        let frame: Vec<ArrayRef> = args.iter().map(|a| a.slice(range.start, range.len())).collect();
         accumulator.update_batch(&frame)?;
         results.push(accumulator.evaluate()?);
     }

@@ -107,6 +107,7 @@ impl WindowState {
     }
 
     /// Rows read to compute output so far: what the work of a change is made of.
+    #[cfg(test)]
     pub(crate) fn visited(&self) -> u64 {
         self.visited
     }
@@ -246,3 +247,6 @@ impl Piece {
 }
 
 pub(crate) type Chunk = Arc<series::Rows>;
+
+#[cfg(test)]
+mod tests;

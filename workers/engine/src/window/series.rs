@@ -82,7 +82,8 @@ impl Series {
                 self.chunks.push(chunk.clone());
                 after += chunk.len;
             } else {
-                let merged = self.merge(shape, Some(chunk), part, columns, (before, after), &mut edit)?;
+                let merged =
+                    self.merge(shape, Some(chunk), part, columns, (before, after), &mut edit)?;
                 after += merged;
             }
             before += chunk.len;
@@ -111,7 +112,12 @@ impl Series {
         Ok(())
     }
 
-    fn push(&mut self, shape: &Shape, columns: Vec<ArrayRef>, len: usize) -> Result<(), ArrowError> {
+    fn push(
+        &mut self,
+        shape: &Shape,
+        columns: Vec<ArrayRef>,
+        len: usize,
+    ) -> Result<(), ArrowError> {
         let head: Vec<ArrayRef> = shape.key.iter().map(|c| columns[*c].slice(0, 1)).collect();
         let first = shape.keys.convert_columns(&head)?.row(0).data().into();
         self.chunks.push(Arc::new(Rows { columns, first, len }));

@@ -183,9 +183,8 @@ impl Sequencer {
     }
 
     async fn append_entry(&mut self, entry: &LogEntry) -> Result<()> {
-        let fenced = |t| {
-            LakeError::Fenced(format!("entry {t} of the log is another leader's: start again"))
-        };
+        let fenced =
+            |t| LakeError::Fenced(format!("entry {t} of the log is another leader's: start again"));
         if self.failed {
             return Err(fenced(entry.t));
         }
@@ -228,8 +227,7 @@ impl Sequencer {
 async fn probe(store: &Store, nonce: &str) -> Result<()> {
     let name = format!("_tidewatch/probe/{nonce}");
     let body = |n: u8| Bytes::from(vec![n]);
-    let failed =
-        |source| LakeError::Store { action: "written", name: name.clone(), source };
+    let failed = |source| LakeError::Store { action: "written", name: name.clone(), source };
     store.put_new(&name, body(0)).await.map_err(failed)?;
     let second = store.put_new(&name, body(1)).await;
     store.delete(&name).await?;

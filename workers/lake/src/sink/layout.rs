@@ -18,8 +18,13 @@ pub(crate) fn buckets(column: Option<&ArrayRef>, rows: usize, days: u32) -> Vec<
     let Some(column) = column else { return vec![NO_TIME; rows] };
     let days = i64::from(days.max(1));
     let value = |i: usize| match column.data_type() {
-        DataType::Date32 => i64::from(column.as_primitive::<Date32Type>().value(i)).div_euclid(days),
-        _ => column.as_primitive::<TimestampMicrosecondType>().value(i).div_euclid(days * MICROS_PER_DAY),
+        DataType::Date32 => {
+            i64::from(column.as_primitive::<Date32Type>().value(i)).div_euclid(days)
+        }
+        _ => column
+            .as_primitive::<TimestampMicrosecondType>()
+            .value(i)
+            .div_euclid(days * MICROS_PER_DAY),
     };
     (0..rows).map(|i| if column.is_valid(i) { value(i) } else { NO_TIME }).collect()
 }

@@ -43,7 +43,8 @@ impl Codec {
 
     /// A file of these rows, each copy written out, in order.
     pub(crate) fn write(&self, rows: &Multiset) -> Result<Bytes> {
-        let failed = |e: &dyn std::fmt::Display| LakeError::Invalid(format!("rows cannot be written: {e}"));
+        let failed =
+            |e: &dyn std::fmt::Display| LakeError::Invalid(format!("rows cannot be written: {e}"));
         let level = ZstdLevel::try_new(1).map_err(|e| failed(&e))?;
         let properties =
             WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
@@ -75,7 +76,8 @@ impl Codec {
         for batch in reader.map_err(|e| LakeError::corrupt(name, e))? {
             let batch = batch.map_err(|e| LakeError::corrupt(name, e))?;
             let columns = batch.columns().iter().zip(self.schema.fields());
-            let columns = columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<Vec<_>, _>>();
+            let columns =
+                columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<Vec<_>, _>>();
             let encoded = columns.and_then(|c| self.encode(&c));
             for row in encoded.map_err(|e| LakeError::corrupt(name, e))?.iter() {
                 *rows.entry(row.data().into()).or_default() += 1;

@@ -90,7 +90,8 @@ impl Writer {
             }
             let (count, digest) = sum(&rows);
             let there = committed.remove(&bucket).unwrap_or_default();
-            let held = there.iter().fold((0, 0u128), |(n, d), f| (n + f.rows, d.wrapping_add(f.digest)));
+            let held =
+                there.iter().fold((0, 0u128), |(n, d), f| (n + f.rows, d.wrapping_add(f.digest)));
             if held == (count, digest) {
                 self.files.extend(there.into_iter().map(|f| ((f.bucket, f.lo), f)));
                 continue;

@@ -42,11 +42,11 @@ pub(crate) fn strict_cast(
 
 /// Casts that keep a value's neighbour instead of refusing.
 fn may_round(from: &DataType, to: &DataType) -> bool {
-    let decimal = |t: &DataType| matches!(t, DataType::Decimal128(_, _) | DataType::Decimal256(_, _));
+    let decimal =
+        |t: &DataType| matches!(t, DataType::Decimal128(_, _) | DataType::Decimal256(_, _));
     let coarse = |t: &DataType| t.is_integer() || decimal(t) || matches!(t, DataType::Date32);
-    let fine = |t: &DataType| {
-        t.is_floating() || decimal(t) || matches!(t, DataType::Timestamp(_, _))
-    };
+    let fine =
+        |t: &DataType| t.is_floating() || decimal(t) || matches!(t, DataType::Timestamp(_, _));
     fine(from) && coarse(to)
 }
 

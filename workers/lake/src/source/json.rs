@@ -22,7 +22,8 @@ pub(crate) fn read(
     partition: HashMap<String, ArrayRef>,
     bytes: Bytes,
 ) -> impl Iterator<Item = FileBatch> {
-    let mut lines = Lines { reading, partition, bytes, at: 0, next_row: 0, unknown: BTreeSet::new() };
+    let mut lines =
+        Lines { reading, partition, bytes, at: 0, next_row: 0, unknown: BTreeSet::new() };
     std::iter::from_fn(move || lines.batch())
 }
 
@@ -46,7 +47,8 @@ impl Lines {
         }
         let bytes = self.bytes.clone();
         let fields = self.reading.declared.fields().clone();
-        let mut builders: Vec<StringBuilder> = fields.iter().map(|_| StringBuilder::new()).collect();
+        let mut builders: Vec<StringBuilder> =
+            fields.iter().map(|_| StringBuilder::new()).collect();
         let (mut faults, mut broken) = (vec![], vec![]);
         let first = self.next_row;
         let mut rows = 0;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use engine::ports::{PortError, PortErrorKind, SourceFile};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectMeta};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 use super::location::store_error;
 use super::{Folder, Format, SourceConfig};
@@ -141,10 +141,10 @@ async fn has_end(folder: &Folder, file: &Listed, format: Format) -> Result<bool,
     })
 }
 
-/// The object of a source's file.
+/// The object of a source's file. Listed names are encoded already.
 pub(crate) fn object_path(prefix: &Path, path: &str) -> Path {
-    let parts = prefix.parts().map(|p| p.as_ref().to_string());
-    parts.chain(path.split('/').map(str::to_string)).collect()
+    let full = format!("{prefix}/{path}");
+    Path::parse(&full).unwrap_or_else(|_| Path::from(full))
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub fn open_bucket(
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     let given = |names: &[&str]| {
         let set = |n: &&str| s3_options.keys().any(|k| k.trim_start_matches("aws_") == *n);
-        names.iter().any(|n| set(n))
+        names.iter().any(set)
     };
     let sources = [
         "access_key_id",

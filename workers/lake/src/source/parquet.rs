@@ -21,13 +21,9 @@ pub(crate) fn read(
     // A corrupt file must not stop the worker, whatever the decoder does with it.
     let opened = catch_unwind(AssertUnwindSafe(|| open(&reading, &partition, bytes)));
     match opened {
-        Ok(Ok((reader, faults))) => Box::new(Batches {
-            reading,
-            partition,
-            reader: Some(reader),
-            faults,
-            next_row: 0,
-        }),
+        Ok(Ok((reader, faults))) => {
+            Box::new(Batches { reading, partition, reader: Some(reader), faults, next_row: 0 })
+        }
         Ok(Err(error)) => Box::new(std::iter::once(reading.only(broken(&reading, &error)))),
         Err(_) => Box::new(std::iter::once(reading.only(broken(&reading, &"decoder failed")))),
     }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
-use engine::ports::{
-    Fault, FileBatch, FileBatches, PortError, PortErrorKind, Reader, SourceFile,
-};
+use engine::ports::{Fault, FileBatch, FileBatches, PortError, PortErrorKind, Reader, SourceFile};
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 

@@ -36,7 +36,8 @@ pub(crate) fn physical(
             && arithmetic(*binary.op())
             && exact(binary, types)
         {
-            let strict = BinaryExpr::new(binary.left().clone(), *binary.op(), binary.right().clone());
+            let strict =
+                BinaryExpr::new(binary.left().clone(), *binary.op(), binary.right().clone());
             let strict: Arc<dyn PhysicalExpr> = Arc::new(strict.with_fail_on_overflow(true));
             return Ok(Transformed::yes(strict));
         }

@@ -97,17 +97,12 @@ impl<'a> Lowering<'a> {
     fn view(&mut self, view: &'a ViewDef) -> Result<NodeId, SqlError> {
         let outer = self.view.replace(view);
         let within = |e: SqlError| e.within(&view.statement.origin, view.view.query_place);
-        refuse_unstable(&view.plan).map_err(|e| self.place(e).map_or_else(within, |e| e))?;
+        refuse_unstable(&view.plan).map_err(|e| placed(e).unwrap_or_else(within))?;
         let optimized = self.state.optimize(&view.plan).map_err(|e| within(e.into()))?;
         let lowered = self.lower(&optimized);
-        let relation = lowered.map_err(|e| self.place(e).map_or_else(within, |e| e))?;
+        let relation = lowered.map_err(|e| placed(e).unwrap_or_else(within))?;
         self.view = outer;
         Ok(relation.node)
-    }
-
-    /// Errors that already know their place stay as they are.
-    fn place(&self, error: SqlError) -> Result<SqlError, SqlError> {
-        if error.place().is_some() { Ok(error) } else { Err(error) }
     }
 
     /// Add a node of the view being lowered.
@@ -262,11 +257,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The physical form of `expr` over the rows of `input`.
-    pub(crate) fn physical(
-        &self,
-        expr: &LogicalExpr,
-        input: &Relation,
-    ) -> Result<Expr, SqlError> {
+    pub(crate) fn physical(&self, expr: &LogicalExpr, input: &Relation) -> Result<Expr, SqlError> {
         self.refuse_subqueries(expr)?;
         expr::physical(&self.state, expr, &input.schema, &self.node_schema(input.node))
     }
@@ -317,7 +308,6 @@ impl<'a> Lowering<'a> {
         Ok(Relation { node, schema: output })
     }
 
-
     /// The declared type of `expr`.
     pub(crate) fn type_of(
         &self,
@@ -350,4 +340,9 @@ fn refuse_unstable(plan: &LogicalPlan) -> Result<(), SqlError> {
             format!("say {name}() when you query the view, or use a column such as as_of"),
         )),
     }
+}
+
+/// Errors that already know their place stay as they are.
+fn placed(error: SqlError) -> Result<SqlError, SqlError> {
+    if error.place().is_some() { Ok(error) } else { Err(error) }
 }

@@ -64,7 +64,8 @@ impl Lowering<'_> {
     fn window_node(&mut self, input: NodeId, group: Group) -> Result<NodeId, SqlError> {
         let functions: Vec<WindowFunction> = group.functions.into_iter().map(|(_, f)| f).collect();
         let schema = self.node_schema(input);
-        let outputs = functions.iter().map(|f| Arc::new(Field::new(&f.name, f.output.clone(), true)));
+        let outputs =
+            functions.iter().map(|f| Arc::new(Field::new(&f.name, f.output.clone(), true)));
         let fields: Vec<_> = schema.fields().iter().cloned().chain(outputs).collect();
         let (partition, order) = (group.partition, group.order);
         let operator = Operator::Window { partition, order, functions };
@@ -83,8 +84,11 @@ impl Lowering<'_> {
             let what = format!("FILTER and DISTINCT in {name}() OVER are not maintained yet");
             return Err(self.refuse(name, &what, "put the condition into a CASE argument"));
         }
-        let partition =
-            params.partition_by.iter().map(|e| computed.column(self, e)).collect::<Result<_, _>>()?;
+        let partition = params
+            .partition_by
+            .iter()
+            .map(|e| computed.column(self, e))
+            .collect::<Result<_, _>>()?;
         let order: Vec<OrderColumn> =
             params.order_by.iter().map(|s| self.order(s, computed)).collect::<Result<_, _>>()?;
         let (kind, args) = self.window_kind(call, computed, output.name())?;
@@ -179,7 +183,8 @@ impl Lowering<'_> {
                 Err(self.refuse(name, &what, "use first_value(), last_value(), min() or max()"))
             }
             name if name.starts_with("approx_") => {
-                let what = format!("{name}() OVER is a sketch, which no change can be taken out of");
+                let what =
+                    format!("{name}() OVER is a sketch, which no change can be taken out of");
                 Err(self.refuse(name, &what, "use median(x) or quantile(x, q)"))
             }
             _ => Ok(()),
@@ -239,8 +244,6 @@ struct Group {
 fn whole_partition() -> Frame {
     Frame { units: FrameUnits::Range, start: Bound::Unbounded, end: Bound::Unbounded }
 }
-
-
 
 fn whole(expr: &LogicalExpr) -> Option<i64> {
     match expr {

@@ -18,7 +18,9 @@ fn bad_lines_and_values_are_faults_and_the_rest_counts() {
     let faults = bench.rows("SELECT file, row, \"column\", reason FROM faults");
     assert_eq!(faults.len(), 4, "{faults:#?}");
     let all = faults.join("\n");
-    for part in ["'no json'", "'many' is no Int64", "declared NOT NULL", "'x'", "a.jsonl,1", "a.jsonl,2"] {
+    for part in
+        ["'no json'", "'many' is no Int64", "declared NOT NULL", "'x'", "a.jsonl,1", "a.jsonl,2"]
+    {
         let part = part.trim_matches('\'');
         assert!(all.contains(part), "{part} in {all}");
     }
@@ -60,7 +62,8 @@ fn overflow_is_a_fault_and_is_retracted_with_its_cause() {
         CREATE MATERIALIZED VIEW s AS SELECT k, sum(v) AS v FROM t GROUP BY k;
         CREATE MATERIALIZED VIEW d AS SELECT k, v * 4 AS v4, 10 / (v - 3) AS q FROM t;";
     let huge = "{\"k\": 1, \"v\": 9223372036854775807}\n";
-    bench.put("t/a.jsonl", &format!("{huge}{huge}{{\"k\": 2, \"v\": 3}}\n{{\"k\": 3, \"v\": 4}}\n"));
+    bench
+        .put("t/a.jsonl", &format!("{huge}{huge}{{\"k\": 2, \"v\": 3}}\n{{\"k\": 3, \"v\": 4}}\n"));
     bench.once(views);
     assert_eq!(bench.rows("SELECT k, v FROM s"), ["2,3", "3,4"]);
     assert_eq!(bench.rows("SELECT k, v4, q FROM d"), ["3,16,10"]);
@@ -86,7 +89,10 @@ fn a_missing_folder_and_missing_credentials_are_named() {
         bench.fails(&["run", &path.display().to_string(), "--once"])
     };
     let missing = source("nowhere/");
-    assert!(missing.contains("source 't': folder '") && missing.contains("is not there"), "{missing}");
+    assert!(
+        missing.contains("source 't': folder '") && missing.contains("is not there"),
+        "{missing}"
+    );
     let denied = source("s3://bucket/t/");
     assert!(denied.contains("source 't'") && denied.contains("no credentials"), "{denied}");
 }

@@ -24,7 +24,8 @@ fn explain_prints_the_plan_and_errors_say_where() {
     let shown = bench.ok(&["explain", &sql.display().to_string()]);
     assert!(shown.contains("aggregate by [0]") && shown.contains("fingerprint"), "{shown}");
     let refused = |query: &str| {
-        std::fs::write(&sql, format!("{source}CREATE MATERIALIZED VIEW s AS\n{query};")).expect("written");
+        std::fs::write(&sql, format!("{source}CREATE MATERIALIZED VIEW s AS\n{query};"))
+            .expect("written");
         bench.fails(&["explain", &sql.display().to_string()])
     };
     for (query, part) in [

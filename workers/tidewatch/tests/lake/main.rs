@@ -105,8 +105,11 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn raw_rows(lake: &Path, view: &str) -> usize {
     let folder = std::fs::read_dir(lake.join("views").join(view)).expect("the view has a table");
     let table = folder.flatten().map(|e| e.path()).max().expect("one table");
-    let mut log: Vec<PathBuf> =
-        std::fs::read_dir(table.join("_delta_log")).expect("a log").flatten().map(|e| e.path()).collect();
+    let mut log: Vec<PathBuf> = std::fs::read_dir(table.join("_delta_log"))
+        .expect("a log")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     log.sort();
     let mut live = std::collections::BTreeMap::new();
     let mut last = None;
@@ -115,7 +118,8 @@ pub fn raw_rows(lake: &Path, view: &str) -> usize {
             let action: serde_json::Value = serde_json::from_str(line).expect("JSON");
             if let Some(path) = action["add"]["path"].as_str() {
                 let stats: serde_json::Value =
-                    serde_json::from_str(action["add"]["stats"].as_str().expect("stats")).expect("JSON");
+                    serde_json::from_str(action["add"]["stats"].as_str().expect("stats"))
+                        .expect("JSON");
                 live.insert(path.to_string(), stats["numRecords"].as_u64().expect("rows") as usize);
             }
             if let Some(path) = action["remove"]["path"].as_str() {

@@ -40,7 +40,9 @@ fn upsert_keeps_the_newest_version_and_all_history() {
         CREATE MATERIALIZED VIEW s AS SELECT k, v FROM t;
         CREATE MATERIALIZED VIEW h AS SELECT k, count(*) AS n FROM t_history GROUP BY k;";
     let row = |k: u32, v: u32, day: u32, gone: bool| {
-        format!("{{\"k\": {k}, \"v\": {v}, \"gone\": {gone}, \"as_of\": \"2026-01-0{day} 00:00:00\"}}\n")
+        format!(
+            "{{\"k\": {k}, \"v\": {v}, \"gone\": {gone}, \"as_of\": \"2026-01-0{day} 00:00:00\"}}\n"
+        )
     };
     bench.put("t/b.jsonl", &(row(1, 20, 2, false) + &row(2, 5, 1, false)));
     bench.once(views);
