@@ -8,7 +8,7 @@ CREATE MATERIALIZED VIEW s AS SELECT k, sum(v) AS v FROM t GROUP BY k;";
 
 #[test]
 fn bad_lines_and_values_are_faults_and_the_rest_counts() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     bench.put(
         "t/a.jsonl",
         "{\"k\": 1, \"v\": 5}\nno json\n{\"k\": 1, \"v\": \"many\"}\n{\"v\": 1}\n{\"k\": \"2\", \"v\": \"7\", \"x\": 0}\n",
@@ -34,7 +34,7 @@ fn bad_lines_and_values_are_faults_and_the_rest_counts() {
 
 #[test]
 fn a_truncated_parquet_file_is_a_fault_until_it_is_whole() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let world = world::World::new(world::Settings { seed: 1, campaigns: 2, days: 9 }, false);
     let delivery = world.delivery(0).expect("encodes");
     world::write(&delivery, &bench.lake()).expect("written");
@@ -57,7 +57,7 @@ fn a_truncated_parquet_file_is_a_fault_until_it_is_whole() {
 
 #[test]
 fn overflow_is_a_fault_and_is_retracted_with_its_cause() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let views = "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/', format = 'json', mode = 'replace');
         CREATE MATERIALIZED VIEW s AS SELECT k, sum(v) AS v FROM t GROUP BY k;
         CREATE MATERIALIZED VIEW d AS SELECT k, v * 4 AS v4, 10 / (v - 3) AS q FROM t;";
@@ -78,7 +78,7 @@ fn overflow_is_a_fault_and_is_retracted_with_its_cause() {
 
 #[test]
 fn a_missing_folder_and_missing_credentials_are_named() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let path = bench.path("v.sql");
     let source = |location: &str| {
         let sql = format!(
@@ -99,7 +99,7 @@ fn a_missing_folder_and_missing_credentials_are_named() {
 
 #[test]
 fn a_second_writer_is_told_who_writes() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     bench.put("t/a.jsonl", "{\"k\": 1, \"v\": 5}\n");
     bench.once(VIEWS);
     let sql = bench.path("views.sql").display().to_string();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{Bench, text};
 
 fn lake() -> Bench {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let world = world::World::new(world::Settings { seed: 9, campaigns: 6, days: 18 }, false);
     for n in 0..world.deliveries() {
         world::write(&world.delivery(n).expect("encodes"), &bench.lake()).expect("written");

@@ -4,7 +4,7 @@ use crate::Bench;
 
 #[test]
 fn help_has_examples_and_completions_exist() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     for verb in [vec!["--help"], vec!["run", "--help"], vec!["sql", "--help"]] {
         assert!(bench.ok(&verb).contains("tidewatch "), "{verb:?}");
     }
@@ -13,7 +13,7 @@ fn help_has_examples_and_completions_exist() {
 
 #[test]
 fn explain_prints_the_plan_and_errors_say_where() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let sql = bench.path("v.sql");
     let source = "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/');\n";
     std::fs::write(
@@ -44,7 +44,7 @@ fn explain_prints_the_plan_and_errors_say_where() {
 
 #[test]
 fn queries_only_read_and_print_in_four_formats() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     bench.put("t/a.jsonl", "{\"k\": 1}\n");
     bench.once(
         "CREATE SOURCE t (k BIGINT) WITH (location = 't/', format = 'json');

@@ -23,7 +23,7 @@ fn features() -> String {
 
 #[test]
 fn fifty_kills_lose_and_double_nothing() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     std::fs::write(bench.path("views.sql"), features()).expect("written");
     let sql = bench.path("views.sql").display().to_string();
     let settings = world::Settings { seed: 3, campaigns: 4, days: 16 };
@@ -60,7 +60,7 @@ fn fifty_kills_lose_and_double_nothing() {
 
 #[test]
 fn a_changed_committed_value_is_found() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     bench.put("t/a.jsonl", "{\"k\": 1, \"v\": 2}\n{\"k\": 1, \"v\": 3}\n");
     bench.once(
         "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/', format = 'json');

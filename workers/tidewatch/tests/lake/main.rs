@@ -18,7 +18,7 @@ pub struct Bench {
 
 impl Bench {
     /// An empty lake.
-    pub fn new() -> Self {
+    pub fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir_all(folder.path().join("lake")).expect("a lake");
         let settings = "[sources]\nsettle_ms = 0\npoll_ms = 20\n";

@@ -4,7 +4,7 @@ use crate::Bench;
 
 #[test]
 fn append_takes_back_the_rows_of_a_file_that_vanishes() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let views = "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/', format = 'json');
         CREATE MATERIALIZED VIEW s AS SELECT count(*) AS n, sum(v) AS v FROM t;";
     bench.put("t/a.jsonl", "{\"k\": 1, \"v\": 5}\n");
@@ -19,7 +19,7 @@ fn append_takes_back_the_rows_of_a_file_that_vanishes() {
 
 #[test]
 fn changes_add_and_take_away() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let views = "CREATE SOURCE t (k BIGINT, _diff BIGINT NOT NULL)
         WITH (location = 't/', format = 'json', mode = 'changes');
         CREATE MATERIALIZED VIEW s AS SELECT k, count(*) AS n FROM t GROUP BY k;";
@@ -34,7 +34,7 @@ fn changes_add_and_take_away() {
 
 #[test]
 fn upsert_keeps_the_newest_version_and_all_history() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     let views = "CREATE SOURCE t (k BIGINT, v BIGINT, gone BOOLEAN, as_of TIMESTAMP NOT NULL, PRIMARY KEY (k))
         WITH (location = 't/', format = 'json', mode = 'upsert', version = 'as_of', deleted = 'gone');
         CREATE MATERIALIZED VIEW s AS SELECT k, v FROM t;
@@ -57,7 +57,7 @@ fn upsert_keeps_the_newest_version_and_all_history() {
 
 #[test]
 fn folders_fill_columns() {
-    let bench = Bench::new();
+    let bench = Bench::empty();
     bench.put("t/day=2026-01-02/kind=a%20b/x.jsonl", "{\"v\": 1}\n");
     bench.put("t/day=2026-01-03/kind=__HIVE_DEFAULT_PARTITION__/x.jsonl", "{\"v\": 2}\n");
     bench.once(
