@@ -45,6 +45,9 @@ pub enum LakeError {
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// A location that cannot be opened.
+    #[error("{0}")]
+    Location(PortError),
     /// A snapshot's files were deleted while it was read: read the latest one.
     #[error("snapshot {0} expired while it was read: read the latest one")]
     Expired(u64),
@@ -74,6 +77,7 @@ impl LakeError {
             LakeError::Fenced(_) | LakeError::Held { .. } => PortErrorKind::Fenced,
             LakeError::Corrupt { .. } => PortErrorKind::Corrupt,
             LakeError::Invalid(_) => PortErrorKind::Invalid,
+            LakeError::Location(error) => error.kind(),
             LakeError::Expired(_) => PortErrorKind::Gone,
         }
     }

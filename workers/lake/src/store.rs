@@ -11,9 +11,10 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, parse_url_opts};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::{LakeError, Result};
+use crate::source::location::open_bucket;
 
 /// Where a lake lives.
 #[derive(Clone, Debug)]
@@ -61,8 +62,10 @@ impl Store {
         if !matches!(url.scheme(), "s3" | "s3a") {
             return Err(invalid(&"use a folder, file:// or s3://"));
         }
-        let (inner, root) = parse_url_opts(&url, s3_options).map_err(|e| invalid(&e))?;
-        Ok(Store { inner: Arc::from(inner), root, local: None })
+        let bucket = url.host_str().ok_or_else(|| invalid(&"write s3://bucket/folder"))?;
+        let inner = open_bucket(bucket, s3_options).map_err(LakeError::Location)?;
+        let root = Path::from_url_path(url.path()).map_err(|e| invalid(&e))?;
+        Ok(Store { inner, root, local: None })
     }
 
     fn open_local(folder: &FilePath) -> Result<Store> {

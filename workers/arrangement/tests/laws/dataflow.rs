@@ -280,7 +280,7 @@ fn run<const ROWS: usize>(
             }
             // Now and then catch up, now and then fall behind.
             worker.step();
-            while end % 3 != 0 && probes.iter().any(|p| p.less_than(&end)) {
+            while !end.is_multiple_of(3) && probes.iter().any(|p| p.less_than(&end)) {
                 worker.step();
             }
             time = end;
