@@ -85,7 +85,10 @@ impl LakeError {
 
 impl From<LakeError> for PortError {
     fn from(error: LakeError) -> PortError {
-        PortError::new(error.kind(), error.to_string()).with_source(error)
+        use std::error::Error;
+        // The store's answer says the rest of its own chain.
+        let cause = error.source().map(|s| format!(": {s}")).unwrap_or_default();
+        PortError::new(error.kind(), format!("{error}{cause}"))
     }
 }
 

@@ -131,5 +131,5 @@ pub(crate) fn store_error(doing: String, error: object_store::Error) -> PortErro
         }
         _ => PortErrorKind::Outage,
     };
-    PortError::new(kind, format!("{doing}: {error}")).with_source(error)
+    PortError::new(kind, format!("{doing}: {error}"))
 }
