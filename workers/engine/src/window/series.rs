@@ -10,8 +10,12 @@ use arrow::error::ArrowError;
 
 use super::{Chunk, Shape};
 
-/// Rows a chunk is made with; it is split at twice as many.
+/// Rows a chunk is made with; it is split at twice as many. Copies of one row are never split.
+#[cfg(not(test))]
 const CHUNK_ROWS: usize = 256;
+/// In tests everything straddles chunks.
+#[cfg(test)]
+const CHUNK_ROWS: usize = 4;
 
 /// Rows of one chunk: all input columns, in order. A row that is there twice is two rows.
 pub(crate) struct Rows {
@@ -100,14 +104,15 @@ impl Series {
         changes: &[Change],
         columns: &[ArrayRef],
     ) -> Result<(), ArrowError> {
-        let rows: Vec<u32> = changes
-            .iter()
-            .flat_map(|c| std::iter::repeat_n(index(c.row), usize::try_from(c.count).unwrap_or(0)))
-            .collect();
-        for part in rows.chunks(CHUNK_ROWS) {
-            let indices = UInt32Array::from(part.to_vec());
-            let taken = columns.iter().map(|c| take(c, &indices, None));
-            self.push(shape, taken.collect::<Result<_, _>>()?, part.len())?;
+        let mut part: Vec<u32> = vec![];
+        for (i, change) in changes.iter().enumerate() {
+            let copies = usize::try_from(change.count).unwrap_or(0);
+            part.extend(std::iter::repeat_n(index(change.row), copies));
+            if part.len() >= CHUNK_ROWS || i + 1 == changes.len() {
+                let indices = UInt32Array::from(std::mem::take(&mut part));
+                let taken = columns.iter().map(|c| take(c, &indices, None));
+                self.push(shape, taken.collect::<Result<_, _>>()?, indices.len())?;
+            }
         }
         Ok(())
     }
@@ -141,14 +146,19 @@ impl Series {
         };
         let len = chunk.map_or(0, |c| c.len);
         let key = |i: usize| keys.as_ref().map_or(&[][..], |k| k.row(i).data());
-        // (0, row of the chunk) or (1, row of the changes)
+        // (0, row of the chunk) or (1, row of the changes), and whether its key is a new one
         let mut rows: Vec<(usize, usize)> = Vec::with_capacity(len + changes.len());
+        let mut starts: Vec<usize> = vec![];
         let mut at = 0;
         for change in changes {
             while at < len && key(at) < &*change.key {
+                if at == 0 || key(at - 1) != key(at) {
+                    starts.push(rows.len());
+                }
                 rows.push((0, at));
                 at += 1;
             }
+            starts.push(rows.len());
             let mut count = change.count;
             if let Some(owed) = self.owed.remove(&change.key) {
                 count += owed;
@@ -165,13 +175,20 @@ impl Series {
                 edit.inserted.push(base.1 + rows.len());
                 rows.push((1, change.row));
             }
+            // The copies that stay follow: they are the same key.
+            while at < len && *key(at) == *change.key {
+                rows.push((0, at));
+                at += 1;
+            }
         }
-        rows.extend((at..len).map(|i| (0, i)));
-        let parts = match rows.len() {
-            n if n <= 2 * CHUNK_ROWS => n.max(1),
-            _ => CHUNK_ROWS,
-        };
-        for part in rows.chunks(parts) {
+        for i in at..len {
+            if i == 0 || key(i - 1) != key(i) {
+                starts.push(rows.len());
+            }
+            rows.push((0, i));
+        }
+        for part in parts(rows.len(), &starts) {
+            let part = &rows[part];
             let made = (0..columns.len()).map(|c| {
                 let own = chunk.map_or_else(|| columns[c].slice(0, 0), |k| k.columns[c].clone());
                 interleave(&[own.as_ref(), columns[c].as_ref()], part)
@@ -245,4 +262,19 @@ impl Rows {
 
 fn index(row: usize) -> u32 {
     u32::try_from(row).expect("a batch has fewer than 2^32 rows")
+}
+
+/// `rows` rows cut into chunks, each beginning at one of `starts` (ascending).
+fn parts(rows: usize, starts: &[usize]) -> Vec<Range<usize>> {
+    if rows <= 2 * CHUNK_ROWS {
+        return if rows == 0 { vec![] } else { vec![0..rows] };
+    }
+    let mut cuts = vec![0];
+    for start in starts.iter().copied().filter(|s| *s < rows) {
+        if start >= cuts[cuts.len() - 1] + CHUNK_ROWS {
+            cuts.push(start);
+        }
+    }
+    cuts.push(rows);
+    cuts.windows(2).map(|w| w[0]..w[1]).collect()
 }
