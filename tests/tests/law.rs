@@ -80,6 +80,10 @@ fn batch(rows: &[(Row, i64)]) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).expect("columns fit")
 }
 
+/// The first time, and how many changes it brings to `t`.
+const FIRST: u64 = 3;
+const LOAD_ROWS: usize = 900;
+
 /// Accumulated rows per source.
 type World = BTreeMap<&'static str, BTreeMap<Row, i64>>;
 
@@ -87,9 +91,11 @@ fn change(world: &mut World, files: &Files, time: u64, size: usize, rng: &mut St
     let mut added = vec![];
     for source in ["t", "u"] {
         let held = world.entry(source).or_default();
-        for part in 0..rng.random_range(0..3) {
+        for part in 0..rng.random_range(1..3) {
             let mut changes = vec![];
-            for _ in 0..rng.random_range(0..size) {
+            // Long partitions, so that most changes are small beside them.
+            let load = source == "t" && time == FIRST && part == 0;
+            for _ in 0..if load { LOAD_ROWS } else { rng.random_range(0..size) } {
                 let n = held.len();
                 if n > 0 && rng.random_bool(0.45) {
                     let row = held.keys().nth(rng.random_range(0..n)).expect("held").clone();
@@ -156,8 +162,12 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, size: usize) {
     let catalog = catalog();
     let plan = lower(&catalog).unwrap_or_else(|e| panic!("{e}"));
     let (files, capture) = (Files::default(), Capture::default());
-    let job =
-        Job { plan, reader: Arc::new(files.clone()), sink: Arc::new(capture.clone()), epoch: 3 };
+    let job = Job {
+        plan,
+        reader: Arc::new(files.clone()),
+        sink: Arc::new(capture.clone()),
+        epoch: FIRST,
+    };
     let (commits, committed) = mpsc::channel();
     let (feed, entries) = feed();
     let mut entries = Some(entries);
@@ -172,9 +182,9 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, size: usize) {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut rng = StdRng::seed_from_u64(seed);
-    let (mut world, mut time) = (World::new(), 3);
-    while time < 3 + times {
-        let last = (time + rng.random_range(0..3)).min(2 + times);
+    let (mut world, mut time) = (World::new(), FIRST);
+    while time < FIRST + times {
+        let last = (time + rng.random_range(0..3)).min(FIRST + times - 1);
         for t in time..=last {
             let size = if rng.random_bool(0.1) { 1 } else { size };
             assert!(feed.send(change(&mut world, &files, t, size.max(1), &mut rng)));
