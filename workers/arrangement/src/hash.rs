@@ -32,7 +32,7 @@ fn mix_bytes(mut hash: u64, bytes: &[u8]) -> u64 {
 }
 
 /// One hash per row. All columns have the same length; without columns there are no rows to hash
-/// (see [`hash_rows`]).
+/// (see `hash_rows`).
 pub fn hash_columns(columns: &[ArrayRef]) -> Vec<u64> {
     hash_rows(columns, columns.first().map_or(0, |c| c.len()))
 }

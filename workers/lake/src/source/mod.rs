@@ -1,6 +1,6 @@
 //! Sources: folders of files that become rows.
 //!
-//! [`location`] opens where a source lives, [`list`] says which files are there and ready,
+//! [`location`] opens where a source lives, [`mod@list`] says which files are there and ready,
 //! [`reader`] reads one exactly as it was logged. What cannot be read is a fault with file, row
 //! and column; the rest of the file stays valid.
 

@@ -104,7 +104,7 @@ fn a_second_writer_is_told_who_writes() {
     bench.once(VIEWS);
     let sql = bench.path("views.sql").display().to_string();
     let mut first = bench.command(&["run", &sql]).spawn().expect("starts");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    bench.published(1);
     let output = bench.run(&["run", &sql, "--once"]);
     let said = crate::text(&output.stderr);
     first.kill().expect("killed");

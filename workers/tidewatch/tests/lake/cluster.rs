@@ -41,7 +41,7 @@ fn a_process_that_dies_ends_the_cluster_and_a_restart_recovers() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("starts");
-    std::thread::sleep(Duration::from_millis(2500));
+    bench.published(0);
     let children = std::process::Command::new("pgrep")
         .args(["-P", &leader.id().to_string()])
         .output()

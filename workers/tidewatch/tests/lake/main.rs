@@ -88,6 +88,17 @@ impl Bench {
         rows
     }
 
+    /// Wait until something is published after `before` objects.
+    pub fn published(&self, before: usize) {
+        let folder = self.lake().join("_tidewatch/published");
+        let there = || std::fs::read_dir(&folder).map_or(0, |d| d.flatten().count());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while there() <= before {
+            assert!(std::time::Instant::now() < deadline, "nothing was published");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
     /// Verify; what it printed.
     pub fn verified(&self) -> String {
         let out = self.ok(&["verify"]);
