@@ -267,7 +267,7 @@ fn index(row: usize) -> u32 {
 /// `rows` rows cut into chunks, each beginning at one of `starts` (ascending).
 fn parts(rows: usize, starts: &[usize]) -> Vec<Range<usize>> {
     if rows <= 2 * CHUNK_ROWS {
-        return if rows == 0 { vec![] } else { vec![0..rows] };
+        return std::iter::once(0..rows).filter(|r| !r.is_empty()).collect();
     }
     let mut cuts = vec![0];
     for start in starts.iter().copied().filter(|s| *s < rows) {
