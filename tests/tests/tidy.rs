@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Floors: a crate imports lower floors only.
-const FLOORS: [(&str, u32); 8] = [
+const FLOORS: [(&str, u32); 9] = [
     ("tidewatch-schemas", 0),
     ("tidewatch-arrangement", 1),
     ("tidewatch-engine", 2),
@@ -14,6 +14,7 @@ const FLOORS: [(&str, u32); 8] = [
     ("tidewatch-world", 3),
     ("tidewatch", 5),
     ("tidewatch-tests", 6),
+    ("tidewatch-benchmarks", 6),
 ];
 
 /// Large dependencies live in one room each.

@@ -13,5 +13,5 @@ pub mod ports;
 mod render;
 mod window;
 
-pub use operators::source::{META_COLUMNS, history_schema};
+pub use operators::source::{META_COLUMNS, gone_rows, history_schema};
 pub use render::views;

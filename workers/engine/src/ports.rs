@@ -26,12 +26,36 @@ pub struct SourceFile {
     pub admitted_clock_us: i64,
 }
 
+/// The etag of files of `<source>_history`, see [`SourceFile::history`].
+const HISTORY: &str = "history";
+
+impl SourceFile {
+    /// A file of the committed table `<source>_history`, at `path` in the lake. It brings back the
+    /// rows of files that are gone: upsert sources keep every version they admitted.
+    pub fn history(source: &str, path: String, size: u64) -> SourceFile {
+        SourceFile {
+            source: source.to_string(),
+            path,
+            etag: HISTORY.to_string(),
+            size,
+            admitted: 0,
+            admitted_clock_us: 0,
+        }
+    }
+
+    /// Whether [`SourceFile::history`] made it.
+    pub fn is_history(&self) -> bool {
+        self.etag == HISTORY
+    }
+}
+
 /// What happens at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The time.
     pub time: Time,
-    /// Files whose rows count from now on. In the first entry of an incarnation: all live files.
+    /// Files whose rows count from now on. In the first entry of an incarnation: all live files,
+    /// and history files for what is gone.
     pub added: Vec<SourceFile>,
     /// Files whose rows count no more.
     pub gone: Vec<SourceFile>,
@@ -40,7 +64,8 @@ pub struct Entry {
 /// One batch of a file.
 #[derive(Clone, Debug)]
 pub struct FileBatch {
-    /// Valid rows: the declared columns, in normal types.
+    /// Valid rows: the declared columns, in normal types. Of a history file: then admitting time,
+    /// path and row number of each row, as in `engine::history_schema`.
     pub rows: RecordBatch,
     /// Row number in the file of each of `rows`, from 0.
     pub row_numbers: Vec<u64>,

@@ -40,6 +40,11 @@ impl Chain {
         Chain { store: store.clone(), folder: folder.into() }
     }
 
+    /// Where its objects are.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
     /// Name of object `number`.
     pub fn name(&self, number: u64) -> String {
         format!("{}/{number:020}.json", self.folder)
@@ -94,7 +99,7 @@ impl Chain {
 }
 
 /// The number in the name of a chain's object; `None` for foreign names.
-fn number_of(name: &str) -> Option<u64> {
+pub(crate) fn number_of(name: &str) -> Option<u64> {
     let stem = name.rsplit('/').next()?.strip_suffix(".json")?;
     (stem.len() == 20).then(|| stem.parse().ok())?
 }

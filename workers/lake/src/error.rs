@@ -42,6 +42,9 @@ pub enum LakeError {
         /// Why.
         reason: String,
     },
+    /// A late commit of an older leader landed first: begin again, behind it.
+    #[error("'{0}' is the late commit of an older leader: begin again behind it")]
+    Overtaken(String),
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -78,7 +81,7 @@ impl LakeError {
             LakeError::Corrupt { .. } => PortErrorKind::Corrupt,
             LakeError::Invalid(_) => PortErrorKind::Invalid,
             LakeError::Location(error) => error.kind(),
-            LakeError::Expired(_) => PortErrorKind::Gone,
+            LakeError::Expired(_) | LakeError::Overtaken(_) => PortErrorKind::Gone,
         }
     }
 }

@@ -7,12 +7,14 @@
 pub mod chain;
 pub mod delta;
 pub mod error;
+pub mod lease;
 pub mod lock;
 pub mod log;
 pub mod published;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod vacuum;
 
 pub use error::{LakeError, Result};
 pub use lock::Identity;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use schemas::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Chain, Created};
+use crate::chain::{Chain, Created, number_of};
 use crate::error::{LakeError, Result};
 use crate::store::Store;
 
@@ -49,6 +49,33 @@ pub async fn latest(store: &Store) -> Result<Option<Published>> {
     let missing = || LakeError::Expired(n);
     let bytes = chain.get(n).await?.ok_or_else(missing)?;
     serde_json::from_slice(&bytes).map(Some).map_err(|e| LakeError::corrupt(chain.name(n), e))
+}
+
+/// The objects from `n` on, rising.
+pub(crate) async fn from(store: &Store, n: u64) -> Result<Vec<Published>> {
+    let chain = Chain::new(store, PUBLISHED);
+    let mut published = vec![];
+    for n in chain.numbers_after(None).await?.into_iter().filter(|m| *m >= n) {
+        let bytes = chain.get(n).await?.ok_or(LakeError::Expired(n))?;
+        let object = serde_json::from_slice(&bytes);
+        published.push(object.map_err(|e| LakeError::corrupt(chain.name(n), e))?);
+    }
+    Ok(published)
+}
+
+/// The numbers in use, rising, and when each was written (microseconds since 1970 UTC).
+pub(crate) async fn listing(store: &Store) -> Result<Vec<(u64, i64)>> {
+    let objects = store.list(PUBLISHED, None).await?;
+    Ok(objects.iter().filter_map(|o| Some((number_of(&o.name)?, o.modified_us))).collect())
+}
+
+/// Delete the objects before `n`.
+pub(crate) async fn cut(store: &Store, n: u64) -> Result<()> {
+    let chain = Chain::new(store, PUBLISHED);
+    for old in chain.numbers_after(None).await?.into_iter().filter(|m| *m < n) {
+        chain.delete(old).await?;
+    }
+    Ok(())
 }
 
 /// Publish `next` behind `last`.

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use engine::faults::FAULTS;
+use engine::plan::Mode;
+use engine::ports::SourceFile;
+use lake::Store;
 use lake::log::{LakeState, Statement as Logged};
-use lake::source::{Format, SourceConfig, open_location};
+use lake::published::Published;
+use lake::source::{Format, SourceConfig, history, open_location};
 use schemas::Time;
 use sql::{Catalog, FileFormat, Statement, StatementKind, parse};
 
@@ -95,6 +99,31 @@ pub fn created(catalog: &Catalog, state: &LakeState) -> BTreeMap<String, Time> {
         .sources()
         .map(|s| (format!("{}_history", s.name), at(format!("source {}", s.name))));
     views.chain(histories).chain([(FAULTS.to_string(), 0)]).collect()
+}
+
+/// History files of the upsert sources that lost files: the versions those brought stay.
+/// As `published`, or the last ones.
+pub async fn histories(
+    catalog: &Catalog,
+    state: &LakeState,
+    store: &Store,
+    created: &[(String, Time)],
+    published: Option<&Published>,
+) -> Result<Vec<SourceFile>> {
+    let mut files = vec![];
+    for source in catalog.sources() {
+        if !matches!(source.mode, Mode::Upsert(_)) || !state.lost.contains(&source.name) {
+            continue;
+        }
+        let name = format!("{}_history", source.name);
+        let version = published.and_then(|p| p.views.get(&name)).map(|v| v.version);
+        if published.is_some() && version.is_none() {
+            continue;
+        }
+        let at = created.iter().find(|(n, _)| *n == name).map_or(0, |(_, t)| *t);
+        files.extend(history(store, &source.name, at, version).await?);
+    }
+    Ok(files)
 }
 
 /// The sources, opened.

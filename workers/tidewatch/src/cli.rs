@@ -46,7 +46,7 @@ pub enum Command {
     Explain(Explain),
     /// Recompute every view from the lake by batch SQL and compare.
     Verify(Verify),
-    /// Make or tend a lake.
+    /// Make a lake, or keep it small.
     #[command(subcommand)]
     Lake(Lake),
     /// Print a completion script for a shell.
@@ -196,6 +196,22 @@ pub struct Verify {
 pub enum Lake {
     /// Write a deterministic marketing world as a lake.
     Generate(Generate),
+    /// Delete what no reader can reach any more. `run` does so by itself as it goes.
+    Vacuum(Vacuum),
+}
+
+/// `tidewatch lake vacuum`
+#[derive(Args)]
+#[command(after_help = "Example:
+  tidewatch lake vacuum --lake ./lake --keep-minutes 0")]
+pub struct Vacuum {
+    /// The lake. Nobody else may be writing it.
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Minutes for which old versions stay for programs that read the Delta tables directly;
+    /// otherwise what the settings say.
+    #[arg(long)]
+    pub keep_minutes: Option<u64>,
 }
 
 /// `tidewatch lake generate`

@@ -12,6 +12,7 @@ mod print;
 mod run;
 mod settings;
 mod sql_query;
+mod upkeep;
 mod verify;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Sql(args) => sql_query::command(args, &settings),
         Command::Explain(args) => explain::command(args, &settings),
         Command::Verify(args) => verify::command(args, &settings),
+        Command::Lake(Lake::Vacuum(args)) => upkeep::command(args, &settings),
         Command::Lake(Lake::Generate(args)) => generate::command(args, cli.quiet),
         Command::Completions { shell } => {
             let mut command = Cli::command();

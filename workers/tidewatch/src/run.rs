@@ -22,6 +22,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::cli;
 use crate::cluster::{self, Briefing, Followers};
 use crate::settings::Settings;
+use crate::upkeep::Upkeep;
 use crate::{catalog, outside};
 
 /// Incarnations in a row that end because files change while they are read.
@@ -143,7 +144,7 @@ fn job(
     let outside = outside::outside();
     Ok(Job {
         plan: lower(catalog)?,
-        reader: Arc::new(LakeReader::new(sources, runtime.clone())),
+        reader: Arc::new(LakeReader::new(sources, store.clone(), runtime.clone())),
         sink: Arc::new(DeltaSink::new(store, runtime.clone(), incarnation, sink, outside)),
         epoch: briefing.start,
     })
@@ -227,7 +228,7 @@ fn incarnation(
         sources: &sources,
         sequencer,
         sent: BTreeMap::new(),
-        committed: 0,
+        upkeep: None,
     };
     following.first_listing()?;
     let state = following.sequencer.state().clone();
@@ -241,6 +242,16 @@ fn incarnation(
     if leading.cluster.hosts.len() > 1 {
         cluster::brief(&leading.cluster, &briefing)?;
     }
+    following.upkeep = Some(Upkeep::new(
+        store,
+        runtime.handle(),
+        &catalog,
+        &briefing.created,
+        state.epoch,
+        settings,
+    )?);
+    let histories =
+        runtime.block_on(catalog::histories(&catalog, &state, store, &briefing.created, None))?;
     let job = job(&catalog, sources.clone(), store.clone(), &briefing, settings, runtime.handle())?;
     let (feed, entries) = feed();
     let (tell, events) = channel();
@@ -248,7 +259,8 @@ fn incarnation(
     let workers = std::thread::spawn(move || {
         execute(&cluster, job, Some(entries), move |e| tell.send(e).unwrap_or(()))
     });
-    let live: Vec<SourceFile> = state.live_files().cloned().collect();
+    let mut live: Vec<SourceFile> = state.live_files().cloned().collect();
+    live.extend(histories);
     following.sent.insert(state.t, (Instant::now(), live.len()));
     feed.send(Entry { time: state.t, added: live, gone: vec![] });
     let end = following.follow(&feed, &events, &workers);
@@ -259,6 +271,9 @@ fn incarnation(
     }
     finished?;
     let end = end?;
+    if let (End::Done, Some(upkeep)) = (&end, following.upkeep.take()) {
+        upkeep.finish();
+    }
     runtime.block_on(following.sequencer.resign(outside::clock_us()))?;
     Ok(end)
 }
@@ -273,7 +288,8 @@ struct Following<'a> {
     sequencer: Sequencer,
     /// Entries under way: when they were logged, and their files.
     sent: BTreeMap<u64, (Instant, usize)>,
-    committed: u64,
+    /// `None` before the workers start.
+    upkeep: Option<Upkeep>,
 }
 
 impl Following<'_> {
@@ -362,18 +378,18 @@ impl Following<'_> {
     }
 
     /// Log and hand on. Whether the workers have to begin again: only a replaced file's rows can
-    /// be taken back while they run.
+    /// be taken back while they run, and an upsert source keeps those it has.
     fn append(
         &mut self,
         feed: &Feed,
         added: Vec<SourceFile>,
         gone: Vec<SourceFile>,
     ) -> Result<bool> {
-        let replaced = |f: &SourceFile| {
+        let goes_on = |f: &SourceFile| {
             let mode = self.catalog.source(&f.source).map(|s| &s.mode);
-            matches!(mode, Some(Mode::Replace))
+            matches!(mode, Some(Mode::Replace | Mode::Upsert(_)))
         };
-        let again = !gone.iter().all(replaced);
+        let again = !gone.iter().all(goes_on);
         let clock = outside::clock_us();
         let logged = Instant::now();
         let append = self.sequencer.append(added, gone, vec![], clock);
@@ -388,7 +404,9 @@ impl Following<'_> {
 
     fn note(&mut self, event: Event) {
         let Event::Committed { time, rows_inserted, rows_deleted } = event;
-        self.committed = time;
+        if let Some(upkeep) = &mut self.upkeep {
+            upkeep.committed();
+        }
         let later = self.sent.split_off(&(time + 1));
         let done = std::mem::replace(&mut self.sent, later);
         let files = done.values().map(|(_, files)| files).sum();

@@ -47,11 +47,14 @@ pub struct Views {
     pub bucket_days: u32,
     /// Delta versions between two checkpoints of a view's table.
     pub checkpoint_versions: u64,
+    /// Minutes for which old versions of a view stay readable for programs that read its Delta
+    /// table directly. Readers through Tidewatch are safe without.
+    pub keep_minutes: u64,
 }
 
 impl Default for Views {
     fn default() -> Self {
-        Views { file_rows_max: 131_072, bucket_days: 7, checkpoint_versions: 50 }
+        Views { file_rows_max: 131_072, bucket_days: 7, checkpoint_versions: 20, keep_minutes: 60 }
     }
 }
 

@@ -15,7 +15,8 @@ use datafusion::datasource::listing::{
 use datafusion::prelude::SessionContext;
 use lake::Store;
 use lake::delta::{Table, stored_schema};
-use lake::published::{Published, latest};
+use lake::lease::hold;
+use lake::published::Published;
 use sql::Catalog;
 
 use crate::cli::Sql;
@@ -35,15 +36,15 @@ pub fn command(args: &Sql, settings: &Settings) -> Result<ExitCode> {
         let state = lake::log::read_state(&store).await?;
         let catalog = catalog::plan(&catalog::from_log(&state))
             .with_context(|| format!("lake '{}' has no views yet", args.lake.lake))?;
-        let Some(published) = latest(&store).await? else {
+        let held = hold(&store, &outside::nonce(), outside::clock_us()).await?;
+        let Some(held) = held else {
             bail!("lake '{}' has nothing committed yet: run it first", args.lake.lake);
         };
-        let context = sql::query_session();
-        register(&context, &store, &catalog, &published).await?;
-        let frame = sql::query(&context, query.trim().trim_end_matches(';')).await?;
-        let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-        let batches: Vec<RecordBatch> = frame.collect().await.map_err(sql::SqlError::from)?;
-        anyhow::Ok((schema, batches))
+        let answer = answer(&store, &catalog, &held.published, &query).await;
+        let released = held.release(outside::clock_us()).await;
+        let answer = answer?;
+        released?;
+        anyhow::Ok(answer)
     })?;
     let mut out = std::io::stdout().lock();
     match print::rows(&mut out, &schema, &batches, args.format) {
@@ -54,6 +55,20 @@ pub fn command(args: &Sql, settings: &Settings) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn answer(
+    store: &Store,
+    catalog: &Catalog,
+    published: &Published,
+    query: &str,
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let context = sql::query_session();
+    register(&context, store, catalog, published).await?;
+    let frame = sql::query(&context, query.trim().trim_end_matches(';')).await?;
+    let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await.map_err(sql::SqlError::from)?;
+    Ok((schema, batches))
 }
 
 fn broken_pipe(error: &anyhow::Error) -> bool {

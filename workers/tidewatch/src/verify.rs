@@ -1,19 +1,20 @@
 //! `tidewatch verify`: recompute every view from the lake by batch SQL, and compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, concat_batches, take};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::prelude::SessionContext;
 use engine::plan::{Mode, Upsert};
 use engine::ports::{Reader, SourceFile};
 use lake::Store;
+use lake::lease::hold;
 use lake::log::{LakeState, read_state};
-use lake::published::latest;
+use lake::published::Published;
 use lake::source::LakeReader;
 use sql::{Catalog, Difference, Oracle, SourceDef, compare};
 use tokio::runtime::Runtime;
@@ -32,6 +33,9 @@ pub struct Verdict {
     pub differences: usize,
     /// Some of them.
     pub shown: Vec<Difference>,
+    /// Rows of it, or of views it reads, that could not be evaluated. If there are any, it was not
+    /// compared: a batch query knows no faults, and would fail or wrap.
+    pub faulted: u64,
 }
 
 /// The verb.
@@ -49,7 +53,16 @@ pub fn command(args: &Verify, settings: &Settings) -> Result<ExitCode> {
                 "{}",
                 serde_json::json!({
                     "view": v.view, "rows": v.rows, "differences": v.differences, "shown": shown,
+                    "compared": v.faulted == 0, "faulted": v.faulted,
                 })
+            );
+            continue;
+        }
+        if v.faulted > 0 {
+            println!(
+                "{}: {} rows, NOT COMPARED: {} rows of it, or of views it reads, could not be \
+                 evaluated (SELECT * FROM faults)",
+                v.view, v.rows, v.faulted
             );
             continue;
         }
@@ -60,7 +73,13 @@ pub fn command(args: &Verify, settings: &Settings) -> Result<ExitCode> {
         }
     }
     if args.format != Format::Json {
-        println!("verify: {} views, {total} differences", verdicts.len());
+        let skipped = verdicts.iter().filter(|v| v.faulted > 0).count();
+        let compared = verdicts.len() - skipped;
+        let skipped = match skipped {
+            0 => String::new(),
+            n => format!(", {n} not compared"),
+        };
+        println!("verify: {compared} views, {total} differences{skipped}");
     }
     Ok(if total == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
@@ -77,34 +96,142 @@ pub fn verify(
     let state = runtime.block_on(read_state(&store))?;
     let catalog = catalog::plan(&catalog::from_log(&state))
         .with_context(|| format!("lake '{lake}' has no views yet"))?;
-    let Some(published) = runtime.block_on(latest(&store))? else {
+    let held = runtime.block_on(hold(&store, &outside::nonce(), outside::clock_us()))?;
+    let Some(held) = held else {
         bail!("lake '{lake}' has nothing committed yet: run it first");
     };
-    let newer = state.live_files().find(|f| f.admitted > published.t);
-    ensure!(
-        newer.is_none(),
-        "lake '{lake}' has logged files that are not committed yet: \
-         wait for `tidewatch run`, or run it with --once"
-    );
-    let mut oracle = Oracle::new(&catalog);
-    provide(&mut oracle, &catalog, &state, lake, settings, &runtime)?;
-    let context = sql::query_session();
-    runtime.block_on(sql_query::register(&context, &store, &catalog, &published))?;
-    let mut verdicts = vec![];
-    for view in catalog.views().iter().filter(|v| v.materialized) {
-        if !views.is_empty() && !views.contains(&view.name) {
-            continue;
-        }
-        let committed = runtime.block_on(committed(&context, &view.name, &view.schema))?;
-        let recomputed = runtime.block_on(oracle.rows(&view.name))?;
-        let (differences, shown) = compare(&view.schema, &committed, &recomputed, show)?;
-        let rows = committed.iter().map(RecordBatch::num_rows).sum();
-        verdicts.push(Verdict { view: view.name.clone(), rows, differences, shown });
-    }
-    if let Some(unknown) = views.iter().find(|v| verdicts.iter().all(|d| d.view != **v)) {
-        bail!("lake '{lake}' has no materialized view '{unknown}'");
-    }
+    let lake = Lake { name: lake, store: &store, state: &state, catalog: &catalog };
+    let verdicts = lake.verdicts(&held.published, views, show, settings, &runtime);
+    let released = runtime.block_on(held.release(outside::clock_us()));
+    let verdicts = verdicts?;
+    released?;
     Ok(verdicts)
+}
+
+/// A lake that is verified.
+struct Lake<'a> {
+    name: &'a str,
+    store: &'a Store,
+    state: &'a LakeState,
+    catalog: &'a Catalog,
+}
+
+impl Lake<'_> {
+    fn verdicts(
+        &self,
+        published: &Published,
+        views: &[String],
+        show: usize,
+        settings: &Settings,
+        runtime: &Runtime,
+    ) -> Result<Vec<Verdict>> {
+        let Lake { name: lake, store, state, catalog } = *self;
+        let newer = state.live_files().find(|f| f.admitted > published.t);
+        ensure!(
+            newer.is_none(),
+            "lake '{lake}' has logged files that are not committed yet: \
+         wait for `tidewatch run`, or run it with --once"
+        );
+        let mut oracle = Oracle::new(catalog);
+        self.provide(&mut oracle, published, settings, runtime)?;
+        let context = sql::query_session();
+        runtime.block_on(sql_query::register(&context, store, catalog, published))?;
+        let faults = runtime.block_on(faulted(&context, catalog))?;
+        let mut verdicts = vec![];
+        for view in catalog.views().iter().filter(|v| v.materialized) {
+            if !views.is_empty() && !views.contains(&view.name) {
+                continue;
+            }
+            let committed = runtime.block_on(committed(&context, &view.name, &view.schema))?;
+            let rows = committed.iter().map(RecordBatch::num_rows).sum();
+            let faulted = faults.get(view.name.as_str()).copied().unwrap_or(0);
+            if faulted > 0 {
+                let (view, shown) = (view.name.clone(), vec![]);
+                verdicts.push(Verdict { view, rows, differences: 0, shown, faulted });
+                continue;
+            }
+            let recomputed = runtime.block_on(oracle.rows(&view.name))?;
+            let (differences, shown) = compare(&view.schema, &committed, &recomputed, show)?;
+            verdicts.push(Verdict { view: view.name.clone(), rows, differences, shown, faulted });
+        }
+        if let Some(unknown) = views.iter().find(|v| verdicts.iter().all(|d| d.view != **v)) {
+            bail!("lake '{lake}' has no materialized view '{unknown}'");
+        }
+        Ok(verdicts)
+    }
+
+    /// The rows of every source: of its live files, and of its committed history for files that
+    /// are gone.
+    fn provide(
+        &self,
+        oracle: &mut Oracle<'_>,
+        published: &Published,
+        settings: &Settings,
+        runtime: &Runtime,
+    ) -> Result<()> {
+        let Lake { name, store, state, catalog } = *self;
+        let sources = catalog::sources(catalog, name, &settings.s3)?;
+        let reader = LakeReader::new(sources, store.clone(), runtime.handle().clone());
+        let created: Vec<_> = catalog::created(catalog, state).into_iter().collect();
+        let histories = runtime.block_on(catalog::histories(
+            catalog,
+            state,
+            store,
+            &created,
+            Some(published),
+        ))?;
+        let none = BTreeMap::new();
+        for source in catalog.sources() {
+            let files = state.files.get(&source.name).unwrap_or(&none);
+            let live = files.values().map(|f| (f.path.clone(), f.admitted)).collect();
+            let mut batches = vec![];
+            for file in histories.iter().filter(|f| f.source == source.name) {
+                for batch in reader.open(file)? {
+                    batches.push(engine::gone_rows(&batch?.rows, &live)?);
+                }
+            }
+            for file in files.values() {
+                for batch in reader.open(file)? {
+                    let batch = batch?;
+                    batches.push(with_meta(file, &batch.rows, &batch.row_numbers)?);
+                }
+            }
+            match &source.mode {
+                Mode::Append | Mode::Replace => {
+                    oracle.provide(&source.name, without_meta(&batches)?)?;
+                }
+                Mode::Changes { diff } => {
+                    oracle.provide(&source.name, accumulated(&batches, *diff)?)?;
+                }
+                Mode::Upsert(upsert) => {
+                    let current = runtime.block_on(current(source, upsert, &batches))?;
+                    oracle.provide(&source.name, current)?;
+                    oracle.provide(&format!("{}_history", source.name), batches)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many rows of each view, and of the views it reads, could not be evaluated.
+async fn faulted(context: &SessionContext, catalog: &Catalog) -> Result<HashMap<String, u64>> {
+    let query = "SELECT origin, count(*) AS n FROM faults GROUP BY origin";
+    let mut own: HashMap<String, u64> = HashMap::new();
+    for batch in context.sql(query).await?.collect().await? {
+        let (origins, counts) = (cast(batch.column(0), &DataType::Utf8)?, batch.column(1));
+        let counts = counts.as_primitive::<Int64Type>();
+        for (origin, n) in origins.as_string::<i32>().iter().zip(counts.values()) {
+            own.insert(origin.unwrap_or_default().to_string(), n.cast_unsigned());
+        }
+    }
+    let mut all: HashMap<String, u64> = HashMap::new();
+    for view in catalog.views() {
+        let read: u64 = view.reads.iter().filter_map(|r| all.get(r)).sum();
+        let n = read + own.get(&view.name).copied().unwrap_or(0);
+        all.insert(view.name.clone(), n);
+    }
+    Ok(all)
 }
 
 async fn committed(
@@ -120,45 +247,6 @@ async fn committed(
         Ok(RecordBatch::try_new(schema.clone(), columns)?)
     };
     batches.iter().map(back).collect()
-}
-
-/// The rows of every source, from its live files.
-fn provide(
-    oracle: &mut Oracle<'_>,
-    catalog: &Catalog,
-    state: &LakeState,
-    lake: &str,
-    settings: &Settings,
-    runtime: &Runtime,
-) -> Result<()> {
-    let sources = catalog::sources(catalog, lake, &settings.s3)?;
-    let reader = LakeReader::new(sources, runtime.handle().clone());
-    let none = BTreeMap::new();
-    for source in catalog.sources() {
-        let files = state.files.get(&source.name).unwrap_or(&none);
-        let mut batches = vec![];
-        for file in files.values() {
-            for batch in reader.open(file)? {
-                let batch = batch?;
-                let extended = with_meta(file, &batch.rows, &batch.row_numbers)?;
-                batches.push(extended);
-            }
-        }
-        match &source.mode {
-            Mode::Append | Mode::Replace => {
-                oracle.provide(&source.name, without_meta(&batches)?)?;
-            }
-            Mode::Changes { diff } => {
-                oracle.provide(&source.name, accumulated(&batches, *diff)?)?;
-            }
-            Mode::Upsert(upsert) => {
-                let current = runtime.block_on(current(source, upsert, &batches))?;
-                oracle.provide(&source.name, current)?;
-                oracle.provide(&format!("{}_history", source.name), batches)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn with_meta(file: &SourceFile, rows: &RecordBatch, numbers: &[u64]) -> Result<RecordBatch> {

@@ -83,3 +83,54 @@ impl Committing {
         Ok(Some(Event::Committed { time, rows_inserted: inserted, rows_deleted: deleted }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::ports::Staged;
+
+    type Commits = Rc<RefCell<Vec<(Time, Vec<Time>)>>>;
+
+    struct Recording(Commits);
+
+    impl Committer for Recording {
+        fn commit(&mut self, time: Time, staged: Vec<Staged>) -> Result<(), PortError> {
+            self.0.borrow_mut().push((time, staged.iter().map(|s| s.time).collect()));
+            Ok(())
+        }
+    }
+
+    fn interval(after: Option<Time>, time: Time) -> Interval {
+        let files = serde_json::Value::Null;
+        let view = "v".to_string();
+        let staged = Staged { view, time, rows_inserted: 1, rows_deleted: 0, files };
+        Interval { after, staged }
+    }
+
+    /// Commit at each of `times` what the workers staged; what was committed when.
+    fn committed(pending: Vec<Interval>, times: &[Time]) -> Vec<(Time, Vec<Time>)> {
+        let commits = Commits::default();
+        let mut committing =
+            Committing { committer: Box::new(Recording(commits.clone())), pending };
+        for time in times {
+            committing.commit(*time).expect("it records");
+        }
+        commits.take()
+    }
+
+    #[test]
+    fn a_file_that_reaches_beyond_a_time_is_never_committed_at_it() {
+        // One worker staged 5 and 9, the other was slower and staged 7 at once.
+        let pending = || vec![interval(None, 5), interval(Some(5), 9), interval(None, 7)];
+        assert_eq!(committed(pending(), &[7]), []);
+        assert_eq!(committed(pending(), &[7, 9]), [(9, vec![5, 7, 9])]);
+    }
+
+    #[test]
+    fn a_file_that_begins_after_a_time_waits_for_its_own() {
+        let pending = vec![interval(None, 5), interval(Some(5), 9), interval(None, 5)];
+        assert_eq!(committed(pending, &[5, 9]), [(5, vec![5, 5]), (9, vec![9])]);
+    }
+}

@@ -4,12 +4,13 @@
 //! complete when all of its files are read; a few batches are read per activation, so that
 //! downstream operators keep pace.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use arrangement::{Lane, Updates};
-use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::error::ArrowError;
 use schemas::Time;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
@@ -20,7 +21,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::{Context, Rendered, Whole};
 use crate::faults::fault_columns;
 use crate::plan::Mode;
-use crate::ports::{Entry, FileBatch, FileBatches, PortError, SourceFile};
+use crate::ports::{Entry, FileBatch, FileBatches, PortError, PortErrorKind, SourceFile};
 
 /// Columns that upsert and its history need beside the declared ones: admitting time, path, row
 /// number.
@@ -102,6 +103,8 @@ struct Reading {
     work: VecDeque<(At, Task)>,
     open: Option<FileBatches>,
     said: HashMap<(String, String), Said>,
+    /// (path, admitting time) of the files that were admitted: history has their rows too.
+    admitted: HashSet<(String, Time)>,
 }
 
 impl Reading {
@@ -113,6 +116,7 @@ impl Reading {
             work: VecDeque::new(),
             open: None,
             said: HashMap::new(),
+            admitted: HashSet::new(),
         }
     }
 
@@ -122,6 +126,10 @@ impl Reading {
                 && fnv(&f.path) % self.context.worker.peers as u64
                     == self.context.worker.index as u64
         };
+        if entry.added.iter().any(SourceFile::is_history) {
+            let live = entry.added.iter().filter(|f| f.source == self.source && !f.is_history());
+            self.admitted = live.map(|f| (f.path.clone(), f.admitted)).collect();
+        }
         let gone = entry.gone.iter().filter(mine).cloned().map(Task::Remove);
         let added = entry.added.iter().filter(mine).cloned().map(Task::Add);
         self.work.extend(gone.chain(added).map(|task| (at.clone(), task)));
@@ -171,6 +179,9 @@ impl Reading {
 
     fn read(&mut self, at: At, file: &SourceFile, batch: FileBatch) -> Step {
         let time = *at.0.time();
+        if file.is_history() {
+            return self.recovered(at, &batch);
+        }
         let n = batch.rows.num_rows();
         let mut columns = batch.rows.columns().to_vec();
         let mut count = Lane::constant(1, n);
@@ -200,6 +211,27 @@ impl Reading {
         step
     }
 
+    /// The rows of a history file that no live file brings.
+    fn recovered(&self, at: At, batch: &FileBatch) -> Step {
+        let kept = gone_rows(&batch.rows, &self.admitted);
+        let time = *at.0.time();
+        let rows = match kept {
+            Ok(rows) if rows.num_rows() > 0 => {
+                let n = rows.num_rows();
+                let columns = rows.columns().to_vec();
+                Some(Updates::new(columns, Lane::constant(time, n), Lane::constant(1, n)))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                let message = format!("the history of source '{}' makes no sense", self.source);
+                let error = PortError::new(PortErrorKind::Corrupt, message).with_source(error);
+                self.context.failure.set(error);
+                None
+            }
+        };
+        Step { at, rows: rows.into_iter().collect(), faults: vec![] }
+    }
+
     /// A replaced file takes its rows with it; of other modes only the faults can go.
     fn remember(&mut self, file: &SourceFile, step: &Step) {
         let rows = matches!(self.mode, Mode::Replace);
@@ -212,6 +244,36 @@ impl Reading {
             said.rows.extend(step.rows.iter().cloned());
         }
     }
+}
+
+/// The rows of `history` ([`history_schema`]) whose file, by (path, admitting time), is not among
+/// `live`.
+///
+/// # Errors
+/// The columns are not a history's.
+pub fn gone_rows(
+    history: &RecordBatch,
+    live: &HashSet<(String, Time)>,
+) -> Result<RecordBatch, ArrowError> {
+    let width = history.num_columns().checked_sub(META_COLUMNS);
+    let wrong = || ArrowError::SchemaError("admitting time, path and row are missing".to_string());
+    let at = width.ok_or_else(wrong)?;
+    let admitted = history.column(at).as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+    let paths = history.column(at + 1).as_string_opt::<i32>().ok_or_else(wrong)?;
+    // Rows of one file lie together: one lookup serves a run of them.
+    let mut last: Option<(&str, i64, bool)> = None;
+    let gone: BooleanArray = (0..history.num_rows())
+        .map(|i| {
+            let (path, t) = (paths.value(i), admitted.value(i));
+            let gone = match last {
+                Some((p, s, gone)) if p == path && s == t => gone,
+                _ => !live.contains(&(path.to_string(), t.cast_unsigned())),
+            };
+            last = Some((path, t, gone));
+            Some(gone)
+        })
+        .collect();
+    arrow::compute::filter_record_batch(history, &gone)
 }
 
 fn meta_columns(file: &SourceFile, batch: &FileBatch) -> [ArrayRef; META_COLUMNS] {

@@ -1,6 +1,6 @@
 //! The fold of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::ports::SourceFile;
 use schemas::Time;
@@ -34,6 +34,9 @@ pub struct LakeState {
     pub statements: BTreeMap<String, Stated>,
     /// Live files, by source and path.
     pub files: BTreeMap<String, BTreeMap<String, SourceFile>>,
+    /// Sources that lost files: what those brought to an upsert source is in its history only.
+    #[serde(default)]
+    pub lost: BTreeSet<String>,
 }
 
 /// A statement in force.
@@ -78,7 +81,10 @@ impl LakeState {
             let files = self.files.entry(file.source.clone()).or_default();
             match change.op {
                 FileOp::Add => drop(files.insert(file.path.clone(), file.clone())),
-                FileOp::Gone => drop(files.remove(&file.path)),
+                FileOp::Gone => {
+                    files.remove(&file.path);
+                    self.lost.insert(file.source.clone());
+                }
             }
         }
         self.files.retain(|_, files| !files.is_empty());

@@ -2,8 +2,9 @@
 //!
 //! A file owns the rows of one time bucket whose hash lies in one range. A commit rewrites only
 //! the files whose rows changed, so what is written is bounded by what they own, and the number of
-//! files by the size of the view: there is nothing to compact. No worker keeps a copy of a view:
-//! the old content of a file is read back when it changes.
+//! live files by the size of the view: they need no compaction, and what they replaced goes with
+//! [`crate::vacuum`]. No worker keeps a copy of a view: the old content of a file is read back when
+//! it changes.
 
 mod committer;
 mod layout;
@@ -74,8 +75,13 @@ impl DeltaSink {
         let created = self.incarnation.created.get(view).ok_or_else(|| {
             PortError::new(PortErrorKind::Invalid, format!("view '{view}' was never created"))
         })?;
-        Ok(format!("views/{view}/{created:020}"))
+        Ok(table_folder(view, *created))
     }
+}
+
+/// The folder of the table of `view`, created at `created`.
+pub fn table_folder(view: &str, created: Time) -> String {
+    format!("views/{view}/{created:020}")
 }
 
 impl Sink for DeltaSink {

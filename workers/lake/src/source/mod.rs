@@ -5,6 +5,7 @@
 //! and column; the rest of the file stays valid.
 
 mod convert;
+mod history;
 mod hive;
 mod json;
 pub mod list;
@@ -18,6 +19,7 @@ use arrow::datatypes::SchemaRef;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+pub use history::history;
 pub use list::{Listed, changes, list, ready};
 pub use location::{Location, open_location};
 pub use reader::LakeReader;

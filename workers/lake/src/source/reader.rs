@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 
 use super::list::{etag, object_path};
 use super::location::store_error;
-use super::{Format, SourceConfig, hive, json, parquet};
+use super::{Format, SourceConfig, history, hive, json, parquet};
+use crate::store::Store;
 
 /// Rows per batch.
 pub(crate) const BATCH_ROWS: usize = 16_384;
@@ -21,14 +22,16 @@ pub(crate) const BATCH_ROWS: usize = 16_384;
 /// runtime's.
 pub struct LakeReader {
     sources: HashMap<String, Arc<SourceConfig>>,
+    lake: Store,
     runtime: Handle,
 }
 
 impl LakeReader {
-    /// A reader of `sources` that does its requests on `runtime`.
-    pub fn new(sources: Vec<SourceConfig>, runtime: Handle) -> Self {
+    /// A reader of `sources`, and of their histories in `lake`, that does its requests on
+    /// `runtime`.
+    pub fn new(sources: Vec<SourceConfig>, lake: Store, runtime: Handle) -> Self {
         let named = sources.into_iter().map(|s| (s.name.clone(), Arc::new(s)));
-        LakeReader { sources: named.collect(), runtime }
+        LakeReader { sources: named.collect(), lake, runtime }
     }
 
     /// The bytes of `file`, if it is still the logged one.
@@ -66,6 +69,10 @@ impl Reader for LakeReader {
         let config = self.sources.get(&file.source).cloned().ok_or_else(|| {
             PortError::new(PortErrorKind::Invalid, format!("no source '{}'", file.source))
         })?;
+        if file.is_history() {
+            let bytes = self.runtime.block_on(self.lake.read(&file.path))?;
+            return Ok(Box::new(history::read(&config, &file.path, bytes)?));
+        }
         let bytes = self.runtime.block_on(LakeReader::fetch(&config, file))?;
         let reading = Reading::new(&config, file);
         let batches: Box<dyn Iterator<Item = FileBatch>> = match hive::partition(&reading) {

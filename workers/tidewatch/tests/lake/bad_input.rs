@@ -71,9 +71,47 @@ fn overflow_is_a_fault_and_is_retracted_with_its_cause() {
     assert!(faults.contains("out of the range of Int64"), "{faults}");
     assert!(faults.to_lowercase().contains("overflow"), "{faults}");
     assert!(faults.to_lowercase().contains("divide by zero"), "{faults}");
+    let verified = bench.verified();
+    assert!(verified.contains("s: 2 rows, NOT COMPARED: 1 rows"), "{verified}");
+    assert!(verified.contains("verify: 0 views, 0 differences, 2 not compared"), "{verified}");
     bench.put("t/a.jsonl", "{\"k\": 3, \"v\": 4}\n");
     bench.once(views);
     assert!(bench.rows("SELECT * FROM faults").is_empty());
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_next_run_continues() {
+    let bench = Bench::empty();
+    let lines: String = (0..80_000)
+        .map(|i| format!("{{\"k\": {i}, \"v\": {}}}\n", (i as u64 * 2_654_435_761) % 1_000_003))
+        .collect();
+    bench.put("t/a.jsonl", &lines);
+    std::fs::write(bench.path("views.sql"), VIEWS.replace("'t/'", "'file://T/t/'"))
+        .expect("written");
+    // A lake on a disk of its own, in a mount namespace that ends with the shell.
+    let script = r#"
+        mkdir "$D/small" && mount -t tmpfs -o size=200k tmpfs "$D/small" || exit 99
+        sed -i "s|file://T|file://$D/lake|" "$D/views.sql"
+        export TIDEWATCH_LAKE="$D/small"
+        "$P" --quiet --config "$D/settings.toml" run "$D/views.sql" --once; echo "full: $?"
+        mount -o remount,size=64m "$D/small"
+        "$P" --quiet --config "$D/settings.toml" run "$D/views.sql" --once && "$P" verify
+    "#;
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .env("D", bench.path("").canonicalize().expect("there"))
+        .env("P", env!("CARGO_BIN_EXE_tidewatch"))
+        .output();
+    let Ok(output) = output else {
+        return eprintln!("SKIPPED: there is no `unshare` to give a lake a small disk of its own");
+    };
+    let (said, err) = (crate::text(&output.stdout), crate::text(&output.stderr));
+    if output.status.code() == Some(99) || err.contains("unshare:") {
+        return eprintln!("SKIPPED: no disk of its own can be mounted here: {err}");
+    }
+    assert!(said.contains("full: 75"), "an outage, by its exit code: {said}{err}");
+    assert!(err.contains("No space left on device"), "{err}");
+    assert!(said.contains("verify: 1 views, 0 differences"), "{said}{err}");
 }
 
 #[test]

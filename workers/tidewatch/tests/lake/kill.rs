@@ -23,7 +23,7 @@ fn features() -> String {
 
 #[test]
 fn fifty_kills_lose_and_double_nothing() {
-    let bench = Bench::empty();
+    let bench = Bench::tidy();
     std::fs::write(bench.path("views.sql"), features()).expect("written");
     let sql = bench.path("views.sql").display().to_string();
     let settings = world::Settings { seed: 3, campaigns: 4, days: 16 };
@@ -51,6 +51,14 @@ fn fifty_kills_lose_and_double_nothing() {
         let published: usize =
             bench.rows(&format!("SELECT count(*) FROM {view}"))[0].parse().expect("a number");
         assert_eq!(raw_rows(&bench.lake(), view), published, "{view}");
+    }
+    // One more round sees what the last one left: no orphan of all the killed runs stays.
+    bench.ok(&["lake", "vacuum"]);
+    for view in ["campaign_features", "platform_daily", "ad_metrics_history", "faults"] {
+        let table = crate::table(&bench.lake(), view);
+        let files = std::fs::read_dir(&table).expect("a table").flatten();
+        let files = files.filter(|f| f.path().is_file()).count();
+        assert_eq!(files, crate::live_files(&bench.lake(), view), "{view}");
     }
     let twice = bench.rows(
         "SELECT campaign_id, metric_hour FROM campaign_features GROUP BY 1, 2 HAVING count(*) > 1",

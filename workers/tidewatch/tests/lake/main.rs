@@ -26,6 +26,16 @@ impl Bench {
         Bench { folder }
     }
 
+    /// The same, vacuumed all the time.
+    pub fn tidy() -> Self {
+        let bench = Bench::empty();
+        let path = bench.path("settings.toml");
+        let settings = std::fs::read_to_string(&path).expect("written before");
+        let views = "[views]\ncheckpoint_versions = 1\nkeep_minutes = 0\n";
+        std::fs::write(&path, settings + views).expect("settings");
+        bench
+    }
+
     /// Its folder.
     pub fn lake(&self) -> PathBuf {
         self.folder.path().join("lake")
@@ -99,6 +109,16 @@ impl Bench {
         }
     }
 
+    /// Wait until a query answers with these rows, sorted.
+    pub fn eventually(&self, query: &str, want: &[&str]) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while self.rows(query) != want {
+            let late = std::time::Instant::now() > deadline;
+            assert!(!late, "{query} answers {:?}, not {want:?}", self.rows(query));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
     /// Verify; what it printed.
     pub fn verified(&self) -> String {
         let out = self.ok(&["verify"]);
@@ -112,19 +132,58 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Every row of the current version of a view's table, read from its Delta log alone.
-pub fn raw_rows(lake: &Path, view: &str) -> usize {
+/// The rows of each live file, by name, as a checkpoint says.
+fn checkpointed(path: &Path) -> std::collections::BTreeMap<String, usize> {
+    use arrow::array::{Array, AsArray};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let file = std::fs::File::open(path).expect("opens");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build());
+    let mut live = std::collections::BTreeMap::new();
+    for batch in reader.expect("Parquet") {
+        let batch = batch.expect("readable");
+        let add = batch.column_by_name("add").expect("files").as_struct();
+        let text = |name: &str| add.column_by_name(name).expect("there").as_string::<i32>().clone();
+        let (paths, stats) = (text("path"), text("stats"));
+        for i in (0..batch.num_rows()).filter(|i| add.is_valid(*i)) {
+            let stats: serde_json::Value = serde_json::from_str(stats.value(i)).expect("JSON");
+            let rows = stats["numRecords"].as_u64().expect("rows") as usize;
+            live.insert(paths.value(i).to_string(), rows);
+        }
+    }
+    live
+}
+
+/// The folder of a view's table.
+pub fn table(lake: &Path, view: &str) -> PathBuf {
     let folder = std::fs::read_dir(lake.join("views").join(view)).expect("the view has a table");
-    let table = folder.flatten().map(|e| e.path()).max().expect("one table");
+    folder.flatten().map(|e| e.path()).max().expect("one table")
+}
+
+/// How many rows the current version of a view's table has, by its Delta log alone.
+pub fn raw_rows(lake: &Path, view: &str) -> usize {
+    raw_files(lake, view).values().sum()
+}
+
+/// How many files the current version of a view's table has, by its Delta log alone.
+pub fn live_files(lake: &Path, view: &str) -> usize {
+    raw_files(lake, view).len()
+}
+
+/// The rows of each file of the current version of a view's table, read from its Delta log alone.
+fn raw_files(lake: &Path, view: &str) -> std::collections::BTreeMap<String, usize> {
+    let table = table(lake, view);
     let mut log: Vec<PathBuf> = std::fs::read_dir(table.join("_delta_log"))
         .expect("a log")
         .flatten()
         .map(|e| e.path())
         .collect();
     log.sort();
-    let mut live = std::collections::BTreeMap::new();
+    let checkpoint = log.iter().rfind(|p| p.extension().is_some_and(|e| e == "parquet"));
+    let mut live = checkpoint.map(|c| checkpointed(c)).unwrap_or_default();
+    let from = checkpoint.map(|c| c.with_extension("").with_extension("json"));
     let mut last = None;
-    for entry in log.iter().filter(|p| p.extension().is_some_and(|e| e == "json")) {
+    let entries = log.iter().filter(|p| p.extension().is_some_and(|e| e == "json"));
+    for entry in entries.filter(|p| from.as_ref().is_none_or(|from| *p > from)) {
         for line in std::fs::read_to_string(entry).expect("readable").lines() {
             let action: serde_json::Value = serde_json::from_str(line).expect("JSON");
             if let Some(path) = action["add"]["path"].as_str() {
@@ -143,5 +202,5 @@ pub fn raw_rows(lake: &Path, view: &str) -> usize {
         }
     }
     live.keys().for_each(|f| assert!(table.join(f).exists(), "{f} is named, but not there"));
-    live.values().sum()
+    live
 }

@@ -56,6 +56,41 @@ fn upsert_keeps_the_newest_version_and_all_history() {
 }
 
 #[test]
+fn versions_of_an_upsert_source_outlive_their_files() {
+    let bench = Bench::empty();
+    let views = "CREATE SOURCE t (k BIGINT, v BIGINT, as_of TIMESTAMP NOT NULL, PRIMARY KEY (k))
+        WITH (location = 't/', format = 'json', mode = 'upsert', version = 'as_of');
+        CREATE MATERIALIZED VIEW s AS SELECT k, v FROM t;
+        CREATE MATERIALIZED VIEW h AS SELECT k, v, count(*) AS n FROM t_history GROUP BY k, v;";
+    let row = |k: u32, v: u32, day: u32| {
+        format!("{{\"k\": {k}, \"v\": {v}, \"as_of\": \"2026-01-0{day} 00:00:00\"}}\n")
+    };
+    bench.put("t/a.jsonl", &(row(1, 10, 1) + &row(2, 5, 1)));
+    bench.put("t/b.jsonl", &row(1, 20, 2));
+    bench.once(views);
+    std::fs::remove_file(bench.lake().join("t/a.jsonl")).expect("removed");
+    // Overwritten: the older content was admitted, and stays as a version.
+    bench.put("t/b.jsonl", &row(3, 7, 1));
+    for _ in 0..2 {
+        bench.once(views);
+        assert_eq!(bench.rows("SELECT * FROM s"), ["1,20", "2,5", "3,7"]);
+        assert_eq!(bench.rows("SELECT * FROM h"), ["1,10,1", "1,20,1", "2,5,1", "3,7,1"]);
+        bench.verified();
+    }
+    // Also while it runs, and in a cluster.
+    bench.ok(&["run", "--once", "--processes", "2"]);
+    assert_eq!(bench.rows("SELECT * FROM s"), ["1,20", "2,5", "3,7"]);
+    let mut run = bench.command(&["run"]).spawn().expect("starts");
+    std::fs::remove_file(bench.lake().join("t/b.jsonl")).expect("removed");
+    bench.put("t/c.jsonl", &row(2, 6, 3));
+    bench.eventually("SELECT * FROM s", &["1,20", "2,6", "3,7"]);
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    bench.ok(&["run", "--once"]);
+    bench.verified();
+}
+
+#[test]
 fn folders_fill_columns() {
     let bench = Bench::empty();
     bench.put("t/day=2026-01-02/kind=a%20b/x.jsonl", "{\"v\": 1}\n");

@@ -1,0 +1,161 @@
+//! What benches share: a dataflow made from SQL, fed from memory, whose views go nowhere.
+//!
+//! Sources and sinks are left out on purpose, so that a bench measures the operators it names.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
+use engine::ports::{
+    Committer, Entry, FileBatch, FileBatches, PortError, PortErrorKind, Reader, Sink, SourceFile,
+    Staged, ViewSpec, ViewWriter, WorkerId,
+};
+use schemas::{Diff, Time};
+use sql::{Catalog, lower, parse};
+
+/// Files in memory, by path.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<HashMap<String, Vec<RecordBatch>>>>);
+
+impl Reader for Memory {
+    fn open(&self, file: &SourceFile) -> Result<FileBatches, PortError> {
+        let found = self.0.lock().expect("no holder panics").remove(&file.path);
+        let gone = || PortError::new(PortErrorKind::Gone, format!("'{}' was read", file.path));
+        let batches = found.ok_or_else(gone)?;
+        Ok(Box::new(batches.into_iter().map(|rows| {
+            let row_numbers = (0..rows.num_rows() as u64).collect();
+            Ok(FileBatch { rows, row_numbers, faults: vec![] })
+        })))
+    }
+}
+
+/// Counts rows and forgets them.
+struct Nowhere;
+
+struct Counting {
+    view: String,
+    inserted: u64,
+    deleted: u64,
+}
+
+impl Sink for Nowhere {
+    fn writer(&self, view: &ViewSpec, _: WorkerId) -> Result<Box<dyn ViewWriter>, PortError> {
+        Ok(Box::new(Counting { view: view.name.clone(), inserted: 0, deleted: 0 }))
+    }
+
+    fn committer(&self, _: &[ViewSpec]) -> Result<Box<dyn Committer>, PortError> {
+        Ok(Box::new(Nowhere))
+    }
+}
+
+impl Committer for Nowhere {
+    fn commit(&mut self, _: Time, _: Vec<Staged>) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+impl ViewWriter for Counting {
+    fn route(&self, columns: &[ArrayRef]) -> Result<Vec<u64>, PortError> {
+        Ok(vec![0; columns.first().map_or(0, |c| c.len())])
+    }
+
+    fn push(&mut self, _: RecordBatch, diffs: &[Diff]) -> Result<(), PortError> {
+        self.inserted += diffs.iter().filter(|d| **d > 0).count() as u64;
+        self.deleted += diffs.iter().filter(|d| **d < 0).count() as u64;
+        Ok(())
+    }
+
+    fn stage(&mut self, time: Time) -> Result<Staged, PortError> {
+        Ok(Staged {
+            view: self.view.clone(),
+            time,
+            rows_inserted: std::mem::take(&mut self.inserted),
+            rows_deleted: std::mem::take(&mut self.deleted),
+            files: serde_json::Value::Null,
+        })
+    }
+}
+
+/// A dataflow that runs on one thread.
+pub struct Dataflow {
+    files: Memory,
+    feed: Option<Feed>,
+    events: Receiver<Event>,
+    workers: Option<JoinHandle<Result<(), PortError>>>,
+    time: Time,
+}
+
+impl Dataflow {
+    /// Start the statements of `sql`.
+    ///
+    /// # Panics
+    /// On SQL that cannot be maintained.
+    pub fn new(sql: &str) -> Dataflow {
+        let statements = parse(sql, "bench").expect("the bench's SQL");
+        let catalog = Catalog::new(statements).expect("the bench's SQL");
+        let plan = lower(&catalog).expect("the bench's SQL");
+        let files = Memory::default();
+        let job = Job { plan, reader: Arc::new(files.clone()), sink: Arc::new(Nowhere), epoch: 1 };
+        let (feed, entries) = feed();
+        let (tell, events) = channel();
+        let workers = std::thread::spawn(move || {
+            execute(&Cluster::threads(1), job, Some(entries), move |e| {
+                tell.send(e).unwrap_or_default();
+            })
+        });
+        Dataflow { files, feed: Some(feed), events, workers: Some(workers), time: 0 }
+    }
+
+    /// Hand over rows of `source` as one file; how long until all views follow, and the rows that
+    /// changed in them.
+    ///
+    /// # Panics
+    /// If the dataflow fails.
+    pub fn absorb(&mut self, source: &str, batches: Vec<RecordBatch>) -> (Duration, u64) {
+        self.time += 1;
+        let path = self.time.to_string();
+        self.files.0.lock().expect("no holder panics").insert(path.clone(), batches);
+        let file = SourceFile {
+            source: source.to_string(),
+            path,
+            etag: String::new(),
+            size: 0,
+            admitted: self.time,
+            admitted_clock_us: 0,
+        };
+        let began = Instant::now();
+        let feed = self.feed.as_ref().expect("it runs");
+        feed.send(Entry { time: self.time, added: vec![file], gone: vec![] });
+        let mut rows = 0;
+        loop {
+            let Event::Committed { time, rows_inserted, rows_deleted } =
+                self.events.recv().expect("the dataflow runs");
+            rows += rows_inserted + rows_deleted;
+            if time >= self.time {
+                return (began.elapsed(), rows);
+            }
+        }
+    }
+}
+
+impl Drop for Dataflow {
+    fn drop(&mut self) {
+        drop(self.feed.take());
+        if let Some(workers) = self.workers.take() {
+            let _ = workers.join();
+        }
+    }
+}
+
+/// The middle of some durations.
+///
+/// # Panics
+/// On none.
+pub fn median(mut durations: Vec<Duration>) -> Duration {
+    durations.sort_unstable();
+    durations[durations.len() / 2]
+}
