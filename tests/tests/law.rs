@@ -182,6 +182,7 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, size: usize) {
             execute(&cluster, job, entries, tell).expect("the run ends well");
         }));
     }
+    drop(commits);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut world, mut time) = (World::new(), FIRST);

@@ -322,6 +322,7 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
             execute(&cluster, job, entries, tell).expect("the run ends well");
         }));
     }
+    drop(commits);
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut world, mut live, mut time) = (World::default(), vec![], 5);
     // What the sources held at each time.

@@ -31,6 +31,16 @@ impl Backlog {
         }
     }
 
+    /// The least time that waits.
+    pub(crate) fn first(&self) -> Option<Time> {
+        self.waiting.keys().next().copied()
+    }
+
+    /// The batches of `time`.
+    pub(crate) fn take(&mut self, time: Time) -> Vec<Updates> {
+        self.waiting.remove(&time).unwrap_or_default()
+    }
+
     /// The least time before `frontier` (`None`: no bound) with its batches.
     pub(crate) fn next(&mut self, frontier: Option<Time>) -> Option<(Time, Vec<Updates>)> {
         let first = *self.waiting.first_key_value()?.0;

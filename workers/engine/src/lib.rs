@@ -4,6 +4,7 @@
 //! [`execute::execute`] runs one on threads and processes.
 
 mod backlog;
+mod groups;
 pub mod execute;
 pub mod faults;
 mod numbers;
@@ -11,6 +12,7 @@ mod operators;
 pub mod plan;
 pub mod ports;
 mod render;
+pub mod rewrite;
 mod window;
 
 pub use operators::source::{META_COLUMNS, gone_rows, history_schema};

@@ -64,19 +64,26 @@ pub fn narrow(values: &[Option<i128>], output: &DataType) -> (ArrayRef, Vec<usiz
 pub fn mean(sums: &[(i128, i128)], scale: i8, output: &DataType) -> (ArrayRef, Vec<usize>) {
     match output {
         DataType::Decimal128(_, wider) => {
-            let factor = 10i128.checked_pow(u32::from((wider - scale).unsigned_abs()));
-            let one = |(sum, n): &(i128, i128)| {
-                (*n != 0).then(|| factor.and_then(|f| sum.checked_mul(f)).map(|s| s / n))
-            };
             let values: Vec<Option<i128>> =
-                sums.iter().map(|p| one(p).map(|v| v.unwrap_or(i128::MAX))).collect();
+                sums.iter().map(|p| divided(*p, scale, *wider)).collect();
             narrow(&values, output)
         }
         _ => {
-            let one = |(sum, n): &(i128, i128)| {
-                (*n != 0).then(|| *sum as f64 / 10f64.powi(i32::from(scale)) / *n as f64)
-            };
-            (Arc::new(Float64Array::from_iter(sums.iter().map(one))), vec![])
+            let means = sums.iter().map(|p| mean_of(*p, scale));
+            (Arc::new(Float64Array::from_iter(means)), vec![])
         }
     }
+}
+
+/// The mean of one (sum, number) as a float; `None` of nothing.
+pub fn mean_of((sum, n): (i128, i128), scale: i8) -> Option<f64> {
+    (n != 0).then(|| sum as f64 / 10f64.powi(i32::from(scale)) / n as f64)
+}
+
+/// The mean of one (sum, number) in units of 10^-`wider`, truncated toward zero; `None` of
+/// nothing, `i128::MAX` out of range.
+pub fn divided((sum, n): (i128, i128), scale: i8, wider: i8) -> Option<i128> {
+    let factor = 10i128.checked_pow(u32::from((wider - scale).unsigned_abs()));
+    let scaled = || factor.and_then(|f| sum.checked_mul(f)).map(|s| s / n);
+    (n != 0).then(|| scaled().unwrap_or(i128::MAX))
 }

@@ -178,6 +178,9 @@ pub struct WindowFunction {
     pub args: Vec<usize>,
     /// The rows it sees.
     pub frame: Frame,
+    /// Input columns that divide the partition further: it sees only rows that agree on them.
+    /// Its frame is a bounded range, and it does not count rows.
+    pub within: Vec<usize>,
     /// Its type, normal.
     pub output: DataType,
 }
@@ -362,7 +365,7 @@ impl Operator {
                 within(&mut partition.iter().copied(), 0)?;
                 within(&mut order.iter().map(|o| o.column), 0)?;
                 for f in functions {
-                    within(&mut f.args.iter().copied(), 0)?;
+                    within(&mut f.args.iter().chain(&f.within).copied(), 0)?;
                 }
                 wide(widths[0] + functions.len())
             }
@@ -446,7 +449,8 @@ impl fmt::Display for WindowFunction {
             WindowKind::Holistic(h) => write!(f, "{}", h.name())?,
             kind => write!(f, "{kind:?}")?,
         }
-        write!(f, "{:?} {}", self.args, self.frame)
+        write!(f, "{:?} {}", self.args, self.frame)?;
+        if self.within.is_empty() { Ok(()) } else { write!(f, " within {:?}", self.within) }
     }
 }
 

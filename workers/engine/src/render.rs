@@ -13,8 +13,8 @@ use crate::faults::{FAULTS, fault_schema};
 use crate::operators::join::Joining;
 use crate::operators::map::Mapping;
 use crate::operators::{Context, Rendered, Rows};
-use crate::operators::{aggregate, commit, distinct, join, map, output, source, upsert, window};
-use crate::plan::{Mode, Node, Operator, Plan, Source};
+use crate::operators::{accumulate, aggregate, commit, distinct, join, map, output, source, upsert, window};
+use crate::plan::{Aggregate, AggregateKind, Mode, Node, Operator, Plan, Source};
 use crate::ports::{Entry, PortError, Sink, ViewSpec};
 
 /// The tables a plan commits: its outputs, and the faults.
@@ -101,7 +101,16 @@ impl<'s> Walk<'s, '_> {
             }
             Operator::Distinct => distinct::render(input(0), node.schema.fields().len()),
             Operator::Aggregate { keys, aggregates } => {
-                aggregate::render(input(0), keys, aggregates, &schema(0), &node.view, self.context)
+                let holistic = |a: &Aggregate| matches!(a.function, AggregateKind::Holistic(_));
+                let (rows, context) = (input(0), self.context);
+                match keys.is_empty() || aggregates.iter().any(holistic) {
+                    true => {
+                        aggregate::render(rows, keys, aggregates, &schema(0), &node.view, context)
+                    }
+                    false => {
+                        accumulate::render(rows, keys, aggregates, &schema(0), &node.view, context)?
+                    }
+                }
             }
             Operator::Join { kind, on, null_equals_null } => {
                 let joining = Joining {

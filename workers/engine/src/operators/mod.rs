@@ -1,5 +1,6 @@
 //! One file per operator. `render` calls one function of each.
 
+pub mod accumulate;
 pub mod aggregate;
 pub mod commit;
 pub mod distinct;

@@ -1,34 +1,44 @@
 //! `OVER (PARTITION BY … ORDER BY … frame)`, maintained.
 //!
-//! State is the input only: per partition a list of shared, sorted chunks of some hundred rows.
-//! A batch of changes touches the rows whose frames cover it: those are computed before and after,
-//! over the same chunks where nothing changed, and only rows that differ are emitted. Neither
-//! output nor derived columns are kept. What a change costs is what its frames cover, however long
-//! the partition is.
+//! State is the input only: one list of shared, sorted chunks of some hundred rows, partition
+//! behind partition. A batch of changes touches the rows whose frames cover it: those are computed
+//! before and after, over the same chunks where nothing changed, and only rows that differ are
+//! emitted. Neither output nor derived columns are kept. What a change costs is what its frames
+//! cover, however long the partition is.
 //!
-//! * [`series`]: a partition's rows in order, and where a key stands among them.
+//! * [`order`]: how rows are compared, and where they stand on the line that frames measure.
+//! * [`list`]: the rows in order, and where a row stands among them.
+//! * [`merge`]: changes, sorted and made.
 //! * [`reach`]: which rows a change can be seen from, and which rows they see.
-//! * [`evaluate`]: the functions, over a flat run of rows.
+//! * [`frames`], [`evaluate`]: the functions, over the rows that are seen.
 
 mod evaluate;
+mod frames;
+mod list;
+mod median;
+mod merge;
+mod order;
 mod reach;
-mod series;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrangement::{Lane, Updates};
-use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute::{SortOptions, concat, kernels::cmp::not_distinct, take};
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::compute::{SortOptions, interleave};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use hashbrown::HashMap;
 use schemas::Diff;
 
 use crate::plan::{OrderColumn, WindowFunction};
-use evaluate::Evaluator;
-use reach::{Reach, Run};
-use series::{Change, Series};
+use evaluate::{Evaluator, Gathered, differing};
+use list::{Key, List, Rows};
+use merge::{Changes, Edit, Owed, apply};
+use order::{By, is_whole};
+use reach::{Lists, Partition, Reach, Run};
 
 /// Rows gathered into one piece of output.
 const PIECE_ROWS: usize = 16_384;
@@ -36,22 +46,39 @@ const PIECE_ROWS: usize = 16_384;
 /// One worker's share of a window node.
 pub(crate) struct WindowState {
     shape: Shape,
-    partitions: HashMap<Box<[u8]>, Series>,
+    evaluator: Evaluator,
+    list: List,
+    owed: Owed,
+    /// Numbers the sub-partitions, one per distinct set of columns.
+    numbering: Vec<Numbering>,
     pending: Vec<Updates>,
-    work: VecDeque<(Box<[u8]>, Vec<Change>)>,
-    columns: Vec<ArrayRef>,
+    work: Option<Work>,
     visited: u64,
 }
 
-/// What is fixed: how rows are sorted, and what is computed.
+/// What is fixed: how rows are sorted, and how far they see.
 pub(crate) struct Shape {
     partition: Vec<usize>,
-    /// Sort key: order columns, then all others.
-    key: Vec<usize>,
-    partitions: Option<RowConverter>,
-    keys: RowConverter,
+    order: Vec<OrderColumn>,
+    by_partition: Vec<By>,
+    by_order: Vec<By>,
+    /// Partition, order, then all other columns.
+    by_all: Vec<By>,
+    /// The order is one column of whole numbers: distances make sense.
+    whole: bool,
+    /// Columns that leave; behind them are numbers of sub-partitions.
+    width: usize,
+    encoder: RowConverter,
     reach: Reach,
-    evaluator: Evaluator,
+}
+
+/// A time being worked off.
+struct Work {
+    old: List,
+    changes: Changes,
+    edit: Edit,
+    /// Partitions that are still to do.
+    partitions: VecDeque<Range<usize>>,
 }
 
 /// A bounded piece of output: input columns, one column per function, and a text column that says
@@ -72,31 +99,52 @@ impl WindowState {
         order: &[OrderColumn],
         functions: &[WindowFunction],
     ) -> Result<Self, ArrowError> {
-        let field = |c: &usize| SortField::new(input.field(*c).data_type().clone());
-        let ordered = |o: &OrderColumn| {
-            let options = SortOptions { descending: o.descending, nulls_first: o.nulls_first };
-            SortField::new_with_options(input.field(o.column).data_type().clone(), options)
+        let width = input.fields().len();
+        let mut numbering: Vec<Numbering> = vec![];
+        let mut subs = vec![];
+        for function in functions {
+            if function.within.is_empty() {
+                subs.push(None);
+                continue;
+            }
+            let at = match numbering.iter().position(|n| n.columns == function.within) {
+                Some(at) => at,
+                None => {
+                    numbering.push(Numbering::new(input, &function.within)?);
+                    numbering.len() - 1
+                }
+            };
+            subs.push(Some(width + at));
+        }
+        let fields = input.fields().iter().map(|f| SortField::new(f.data_type().clone()));
+        let plain = SortOptions { descending: false, nulls_first: true };
+        let by_partition: Vec<By> = partition.iter().map(|c| (*c, plain)).collect();
+        let options = |o: &OrderColumn| SortOptions {
+            descending: o.descending,
+            nulls_first: o.nulls_first,
         };
-        let named = |c: &usize| order.iter().any(|o| o.column == *c);
-        let rest: Vec<usize> = (0..input.fields().len()).filter(|c| !named(c)).collect();
-        let fields = order.iter().map(ordered).chain(rest.iter().map(field));
+        let by_order: Vec<By> = order.iter().map(|o| (o.column, options(o))).collect();
+        let named: Vec<By> = by_partition.iter().chain(&by_order).copied().collect();
+        let rest = (0..width).filter(|c| named.iter().all(|(n, _)| n != c));
         let shape = Shape {
             partition: partition.to_vec(),
-            key: order.iter().map(|o| o.column).chain(rest.iter().copied()).collect(),
-            partitions: match partition.is_empty() {
-                true => None,
-                false => Some(RowConverter::new(partition.iter().map(field).collect())?),
-            },
-            keys: RowConverter::new(fields.collect())?,
+            order: order.to_vec(),
+            by_all: named.iter().copied().chain(rest.map(|c| (c, plain))).collect(),
+            by_partition,
+            by_order,
+            whole: matches!(order, [one] if is_whole(input.field(one.column).data_type())),
+            width,
+            encoder: RowConverter::new(fields.collect())?,
             reach: Reach::new(input, order, functions)?,
-            evaluator: Evaluator::new(input, order, functions),
         };
         Ok(WindowState {
             shape,
-            partitions: HashMap::new(),
+            evaluator: Evaluator::new(input, functions, &subs),
+            list: List::default(),
+            owed: Owed::new(),
+            numbering,
             pending: vec![],
-            work: VecDeque::new(),
-            columns: vec![],
+            work: None,
             visited: 0,
         })
     }
@@ -115,107 +163,160 @@ impl WindowState {
     /// Do a bounded part of the work of the time; `None` when it is done.
     pub(crate) fn step(&mut self) -> Result<Option<Piece>, ArrowError> {
         if !self.pending.is_empty() {
-            self.sort()?;
+            self.begin()?;
         }
-        let (mut pieces, mut rows) = (vec![], 0);
-        while rows < PIECE_ROWS {
-            let Some((key, changes)) = self.work.pop_front() else { break };
-            let series = self.partitions.entry(key.clone()).or_default();
-            let before = series.clone();
-            let edit = series.apply(&self.shape, &changes, &self.columns)?;
-            let runs = self.shape.reach.runs(&self.shape, &before, series, &changes, &edit)?;
+        let Some(work) = &mut self.work else { return Ok(None) };
+        let lists = Lists { shape: &self.shape, old: &work.old, new: &self.list };
+        let mut leaving = Leaving::default();
+        while leaving.diffs.len() < PIECE_ROWS {
+            let Some(of) = work.partitions.pop_front() else { break };
+            let partition = lists.partition(&work.changes, of.clone())?;
+            let runs = self.shape.reach.runs(&lists, &partition, &work.changes, of, &work.edit)?;
             for run in runs {
-                let piece = self.shape.difference(&before, series, &run, &mut self.visited)?;
-                rows += piece.diffs.len();
-                pieces.push(piece);
-            }
-            if series.is_empty() {
-                self.partitions.remove(&key);
+                leaving.run(&lists, &self.evaluator, &partition, &run, &mut self.visited)?;
             }
         }
-        if pieces.is_empty() {
-            self.columns = vec![];
+        if work.partitions.is_empty() {
+            self.work = None;
+        }
+        if leaving.diffs.is_empty() {
             return Ok(None);
         }
-        Piece::concat(pieces).map(Some)
+        leaving.piece(&self.shape, &self.evaluator).map(Some)
     }
 
-    /// All pending changes in order of (partition, key), cut by partition.
-    fn sort(&mut self) -> Result<(), ArrowError> {
-        let all = Updates::concat(&std::mem::take(&mut self.pending));
-        let pick = |of: &[usize]| of.iter().map(|c| all.columns[*c].clone()).collect::<Vec<_>>();
-        let partitions = match &self.shape.partitions {
-            Some(converter) => Some(converter.convert_columns(&pick(&self.shape.partition))?),
-            None => None,
-        };
-        let keys = self.shape.keys.convert_columns(&pick(&self.shape.key))?;
-        let partition = |i: usize| partitions.as_ref().map_or(&[][..], |p| p.row(i).data());
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.sort_unstable_by(|a, b| {
-            partition(*a).cmp(partition(*b)).then_with(|| keys.row(*a).cmp(&keys.row(*b)))
-        });
-        let mut work: Vec<(Box<[u8]>, Vec<Change>)> = vec![];
-        for i in order {
-            let count = all.count.get(i);
-            let same = work.last().is_some_and(|(p, _)| **p == *partition(i));
-            if !same {
-                work.push((partition(i).into(), vec![]));
-            }
-            let Some((_, changes)) = work.last_mut() else { continue };
-            match changes.last_mut() {
-                Some(last) if *last.key == *keys.row(i).data() => last.count += count,
-                _ => changes.push(Change { key: keys.row(i).data().into(), row: i, count }),
-            }
+    /// Make all pending changes; what they change is worked off in steps.
+    fn begin(&mut self) -> Result<(), ArrowError> {
+        let mut all = Updates::concat(&std::mem::take(&mut self.pending));
+        for numbering in &mut self.numbering {
+            let numbers = numbering.of(&all.columns)?;
+            all.columns.push(numbers);
         }
-        for (_, changes) in &mut work {
-            changes.retain(|c| c.count != 0);
-        }
-        work.retain(|(_, changes)| !changes.is_empty());
-        self.work.extend(work);
-        self.columns = all.columns;
+        let changes = Changes::sorted(&self.shape, &all)?;
+        let (new, edit) = apply(&self.shape, &self.list, &changes, &mut self.owed)?;
+        let old = std::mem::replace(&mut self.list, new);
+        let partitions = changes.partitions.iter().cloned().collect();
+        self.work = Some(Work { old, changes, edit, partitions });
         Ok(())
     }
 }
 
-impl Shape {
+impl Lists<'_> {
+    /// The partition of the changes `of`.
+    fn partition(&self, changes: &Changes, of: Range<usize>) -> Result<Partition, ArrowError> {
+        let change = &changes.rows[of.start];
+        let key = Key { columns: &changes.columns, row: change.row };
+        Ok(Partition {
+            old: self.old.partition(self.shape, change.hash, key)?,
+            new: self.new.partition(self.shape, change.hash, key)?,
+        })
+    }
+}
+
+/// Numbers the distinct values of some columns, for as long as the window lives.
+struct Numbering {
+    columns: Vec<usize>,
+    encoder: RowConverter,
+    numbers: HashMap<Box<[u8]>, u32>,
+}
+
+impl Numbering {
+    fn new(input: &SchemaRef, columns: &[usize]) -> Result<Numbering, ArrowError> {
+        let field = |c: &usize| SortField::new(input.field(*c).data_type().clone());
+        let encoder = RowConverter::new(columns.iter().map(field).collect())?;
+        Ok(Numbering { columns: columns.to_vec(), encoder, numbers: HashMap::new() })
+    }
+
+    fn of(&mut self, columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
+        let own: Vec<ArrayRef> = self.columns.iter().map(|c| columns[*c].clone()).collect();
+        let rows = self.encoder.convert_columns(&own)?;
+        let mut numbers = Vec::with_capacity(rows.num_rows());
+        for row in rows.iter() {
+            let next = self.numbers.len() as u32;
+            numbers.push(match self.numbers.get(row.data()) {
+                Some(number) => *number,
+                None => *self.numbers.entry(row.data().into()).or_insert(next),
+            });
+        }
+        Ok(Arc::new(UInt32Array::from(numbers)))
+    }
+}
+
+/// Rows on their way out.
+#[derive(Default)]
+struct Leaving {
+    sources: Vec<Arc<Rows>>,
+    /// Source and row.
+    rows: Vec<(usize, usize)>,
+    diffs: Vec<Diff>,
+    values: Vec<Gathered>,
+}
+
+impl Leaving {
     /// The rows of `run` as they were and as they are, where they differ.
-    fn difference(
-        &self,
-        before: &Series,
-        after: &Series,
+    fn run(
+        &mut self,
+        lists: &Lists<'_>,
+        evaluator: &Evaluator,
+        partition: &Partition,
         run: &Run,
         visited: &mut u64,
-    ) -> Result<Piece, ArrowError> {
-        let old = self.evaluator.rows(self, before, run.old.clone(), visited)?;
-        let new = self.evaluator.rows(self, after, run.new.clone(), visited)?;
+    ) -> Result<(), ArrowError> {
+        let shape = lists.shape;
+        let old = evaluator.values(shape, lists.old, &partition.old, run.old.clone(), visited)?;
+        let new = evaluator.values(shape, lists.new, &partition.new, run.new.clone(), visited)?;
         let (old_kept, mut old_rows) = cut(run.old.clone(), &run.deleted);
         let (new_kept, mut new_rows) = cut(run.new.clone(), &run.inserted);
         debug_assert_eq!(old_kept.len(), new_kept.len(), "what did not change is aligned");
-        let width = self.key.len();
-        let (a, b) = (UInt32Array::from(old_kept.clone()), UInt32Array::from(new_kept.clone()));
         let mut differs = vec![false; old_kept.len()];
-        for (was, is) in old.iter().zip(&new).skip(width) {
-            let same = not_distinct(&take(was, &a, None)?, &take(is, &b, None)?)?;
-            differs.iter_mut().enumerate().for_each(|(i, d)| *d |= !same.value(i));
+        for (was, is) in old.iter().zip(&new) {
+            differing(was, is, (&old_kept, &new_kept), &mut differs)?;
         }
         for (i, _) in differs.iter().enumerate().filter(|(_, d)| **d) {
             old_rows.push(old_kept[i]);
             new_rows.push(new_kept[i]);
         }
-        let diffs = std::iter::repeat_n(-1, old_rows.len())
-            .chain(std::iter::repeat_n(1, new_rows.len()))
-            .collect();
-        let (a, b) = (UInt32Array::from(old_rows), UInt32Array::from(new_rows));
-        let column = |(was, is): (&ArrayRef, &ArrayRef)| -> Result<ArrayRef, ArrowError> {
-            concat(&[take(was, &a, None)?.as_ref(), take(is, &b, None)?.as_ref()])
+        if self.values.is_empty() {
+            self.values = new.iter().map(Gathered::like).collect();
+        }
+        for (list, start, rows, values, diff) in [
+            (lists.old, run.old.start, &old_rows, &old, -1),
+            (lists.new, run.new.start, &new_rows, &new, 1),
+        ] {
+            self.rows(list, start, rows);
+            self.diffs.extend(std::iter::repeat_n(diff, rows.len()));
+            for (gathered, values) in self.values.iter_mut().zip(values) {
+                gathered.add(values, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, list: &List, start: usize, rows: &[u32]) {
+        for row in rows {
+            let (chunk, row) = list.locate(start + *row as usize);
+            let chunk = &list.chunks()[chunk];
+            if self.sources.last().is_none_or(|last| !Arc::ptr_eq(last, chunk)) {
+                self.sources.push(chunk.clone());
+            }
+            self.rows.push((self.sources.len() - 1, row));
+        }
+    }
+
+    fn piece(self, shape: &Shape, evaluator: &Evaluator) -> Result<Piece, ArrowError> {
+        let column = |c: usize| {
+            let sources: Vec<&dyn Array> =
+                self.sources.iter().map(|s| s.columns[c].as_ref()).collect();
+            interleave(&sources, &self.rows)
         };
-        let columns = old.iter().zip(&new).map(column).collect::<Result<_, _>>()?;
-        Ok(Piece { columns, diffs })
+        let mut columns = (0..shape.width).map(column).collect::<Result<Vec<_>, _>>()?;
+        columns.extend(evaluator.columns(self.values, self.diffs.len())?);
+        Ok(Piece { columns, diffs: self.diffs })
     }
 }
 
 /// Positions of `range` counted from its start: those not in `marked`, and those in it.
-fn cut(range: std::ops::Range<usize>, marked: &[usize]) -> (Vec<u32>, Vec<u32>) {
+fn cut(range: Range<usize>, marked: &[usize]) -> (Vec<u32>, Vec<u32>) {
     let mut marks = marked.iter().copied().peekable();
     let (mut plain, mut hit) = (vec![], vec![]);
     for position in range.clone() {
@@ -229,24 +330,12 @@ fn cut(range: std::ops::Range<usize>, marked: &[usize]) -> (Vec<u32>, Vec<u32>) 
 }
 
 impl Piece {
-    fn concat(pieces: Vec<Piece>) -> Result<Piece, ArrowError> {
-        let width = pieces.first().map_or(0, |p| p.columns.len());
-        let column = |c: usize| {
-            let parts: Vec<_> = pieces.iter().map(|p| p.columns[c].as_ref()).collect();
-            concat(&parts)
-        };
-        let columns = (0..width).map(column).collect::<Result<_, _>>()?;
-        Ok(Piece { columns, diffs: pieces.into_iter().flat_map(|p| p.diffs).collect() })
-    }
-
     /// The piece as changes at `time`.
     pub(crate) fn updates(self, time: schemas::Time) -> Updates {
         let times = Lane::constant(time, self.diffs.len());
         Updates::new(self.columns, times, Lane::each(self.diffs))
     }
 }
-
-pub(crate) type Chunk = Arc<series::Rows>;
 
 #[cfg(test)]
 mod tests;

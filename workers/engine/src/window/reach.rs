@@ -5,16 +5,14 @@
 //! there a and b are widened to include the row itself.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array};
-use arrow::compute::{SortOptions, cast};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
 
 use super::Shape;
-use super::series::{Change, Edit, Series};
+use super::list::{Key, List};
+use super::merge::{Change, Changes, Edit};
+use super::order::{is_whole, moved};
 use crate::plan::{Bound, FrameUnits, OrderColumn, WindowFunction, WindowKind};
 
 /// Rows to compute: positions before and after, and which of them came and went.
@@ -23,6 +21,12 @@ pub(crate) struct Run {
     pub new: Range<usize>,
     pub deleted: Vec<usize>,
     pub inserted: Vec<usize>,
+}
+
+/// A partition before and after.
+pub(crate) struct Partition {
+    pub old: Range<usize>,
+    pub new: Range<usize>,
 }
 
 /// Distances from a row to the ends of what it sees; `None` is the partition's end.
@@ -45,9 +49,6 @@ pub(crate) struct Reach {
     rows: Span,
     /// In units of the order column, if any frame counts them; else peers.
     range: Option<Span>,
-    order: Vec<OrderColumn>,
-    order_keys: Option<RowConverter>,
-    order_type: Option<DataType>,
 }
 
 impl Reach {
@@ -75,49 +76,36 @@ impl Reach {
                 }
             }
         }
-        let field = |o: &OrderColumn| {
-            let options = SortOptions { descending: o.descending, nulls_first: o.nulls_first };
-            SortField::new_with_options(input.field(o.column).data_type().clone(), options)
-        };
-        let order_keys = match order.is_empty() {
-            true => None,
-            false => Some(RowConverter::new(order.iter().map(field).collect())?),
-        };
-        let order_type = match order {
-            [one] => Some(input.field(one.column).data_type().clone()),
-            _ => None,
-        };
-        let reach = Reach { rows, range, order: order.to_vec(), order_keys, order_type };
         let far = |s: Span| s.before.is_some_and(|b| b != 0) || s.after.is_some_and(|a| a != 0);
-        let counted = reach.order_type.as_ref().is_some_and(|t| whole(t).is_some());
-        if reach.range.is_some_and(far) && !counted {
+        let counted =
+            matches!(order, [one] if is_whole(input.field(one.column).data_type()));
+        if range.is_some_and(far) && !counted {
             return Err(ArrowError::NotYetImplemented(
                 "RANGE frames with a distance need one order column of an integer, date or \
                  timestamp type"
                     .into(),
             ));
         }
-        Ok(reach)
+        Ok(Reach { rows, range })
     }
 
-    /// The rows to compute for `changes`, as few runs as they form.
+    /// The rows to compute for `changes` of one partition, as few runs as they form.
     pub(crate) fn runs(
         &self,
-        shape: &Shape,
-        before: &Series,
-        after: &Series,
-        changes: &[Change],
+        lists: &Lists<'_>,
+        partition: &Partition,
+        changes: &Changes,
+        of: Range<usize>,
         edit: &Edit,
     ) -> Result<Vec<Run>, ArrowError> {
-        let (n_old, n_new) = (before.len(), after.len());
-        let whole = vec![(0..n_old, 0..n_new)];
-        let parts = if n_old == 0 || n_new == 0 || changes.len() * 8 > n_new {
-            whole
+        let (n_old, n_new) = (partition.old.len(), partition.new.len());
+        let parts = if n_old == 0 || n_new == 0 || of.len() * 8 > n_new {
+            vec![(partition.old.clone(), partition.new.clone())]
         } else {
             let mut parts: Vec<(Range<usize>, Range<usize>)> = vec![];
-            for change in changes {
-                let old = self.seen_from(shape, before, change, n_old)?;
-                let new = self.seen_from(shape, after, change, n_new)?;
+            for change in &changes.rows[of] {
+                let old = self.seen_from(lists.shape, lists.old, &partition.old, changes, change)?;
+                let new = self.seen_from(lists.shape, lists.new, &partition.new, changes, change)?;
                 match parts.last_mut() {
                     Some((o, n)) if old.start <= o.end || new.start <= n.end => {
                         o.start = o.start.min(old.start);
@@ -144,106 +132,109 @@ impl Reach {
         Ok(parts.into_iter().map(run).collect())
     }
 
-    /// Positions of `series` from which `change` is seen.
+    /// Positions of `list` from which `change` is seen.
     fn seen_from(
         &self,
         shape: &Shape,
-        series: &Series,
+        list: &List,
+        partition: &Range<usize>,
+        changes: &Changes,
         change: &Change,
-        n: usize,
     ) -> Result<Range<usize>, ArrowError> {
-        let at = series.position(shape, &change.key, false)?;
-        let end = series.position(shape, &change.key, true)?;
-        let back = |p: usize, by: Option<i64>| by.map_or(0, |b| p.saturating_sub(steps(b)));
-        let ahead = |p: usize, by: Option<i64>| by.map_or(n, |a| (p + steps(a)).min(n));
-        let mut seen = back(at, self.rows.after)..ahead(end.max(at), self.rows.before);
+        let key = Key { columns: &changes.columns, row: change.row };
+        let mut seen: Option<Range<usize>> = None;
         if let Some(range) = self.range {
-            let ends = self.around(shape, series, &change.key, range.after, range.before, n)?;
-            seen.start = seen.start.min(ends.start);
-            seen.end = seen.end.max(ends.end);
+            seen = Some(around(shape, list, partition, key, range.after, range.before)?);
         }
-        Ok(seen)
+        let none = self.rows.before == Some(0) && self.rows.after == Some(0);
+        if !(none && seen.is_some()) {
+            let at = list.position(partition.clone(), &shape.by_all, key, false)?;
+            let end = list.position(partition.clone(), &shape.by_all, key, true)?;
+            let back = match self.rows.after {
+                None => partition.start,
+                Some(a) => at.saturating_sub(steps(a)).max(partition.start),
+            };
+            let ahead = match self.rows.before {
+                None => partition.end,
+                Some(b) => (end + steps(b)).min(partition.end),
+            };
+            seen = Some(match seen {
+                None => back..ahead,
+                Some(s) => s.start.min(back)..s.end.max(ahead),
+            });
+        }
+        Ok(seen.unwrap_or_else(|| partition.clone()))
     }
 
-    /// Positions of `series` that the rows at `seen` see, themselves included.
+    /// Positions of `list` that the rows at `seen` see, themselves included.
     pub(crate) fn sight(
         &self,
         shape: &Shape,
-        series: &Series,
-        types: &[ArrayRef],
+        list: &List,
+        partition: &Range<usize>,
         seen: &Range<usize>,
     ) -> Result<Range<usize>, ArrowError> {
-        let n = series.len();
-        let back = self.rows.before.map_or(0, |b| seen.start.saturating_sub(steps(b)));
-        let ahead = self.rows.after.map_or(n, |a| (seen.end + steps(a)).min(n));
+        let back = match self.rows.before {
+            None => partition.start,
+            Some(b) => seen.start.saturating_sub(steps(b)).max(partition.start),
+        };
+        let ahead = match self.rows.after {
+            None => partition.end,
+            Some(a) => (seen.end + steps(a)).min(partition.end),
+        };
         let mut sight = back.min(seen.start)..ahead.max(seen.end);
         if let (Some(range), false) = (self.range, seen.is_empty()) {
-            let key = |at: usize| -> Result<Box<[u8]>, ArrowError> {
-                let row = series.flat(shape, types, at..at + 1)?;
-                let row: Vec<ArrayRef> = shape.key.iter().map(|c| row[*c].clone()).collect();
-                Ok(shape.keys.convert_columns(&row)?.row(0).data().into())
-            };
-            let first = key(seen.start)?;
-            let low = self.around(shape, series, &first, range.before, Some(0), n)?;
-            let last = key(seen.end - 1)?;
-            let high = self.around(shape, series, &last, Some(0), range.after, n)?;
+            let (chunk, row) = list.locate(seen.start);
+            let first = Key { columns: &list.chunks()[chunk].columns, row };
+            let low = around(shape, list, partition, first, range.before, Some(0))?;
+            let (chunk, row) = list.locate(seen.end - 1);
+            let last = Key { columns: &list.chunks()[chunk].columns, row };
+            let high = around(shape, list, partition, last, Some(0), range.after)?;
             sight.start = sight.start.min(low.start);
             sight.end = sight.end.max(high.end);
         }
         Ok(sight)
     }
+}
 
-    /// Positions whose order value is at most `before` below and `after` above that of `key`.
-    fn around(
-        &self,
-        shape: &Shape,
-        series: &Series,
-        key: &[u8],
-        before: Option<i64>,
-        after: Option<i64>,
-        n: usize,
-    ) -> Result<Range<usize>, ArrowError> {
-        let Some(converter) = &self.order_keys else { return Ok(0..n) };
-        let start = match before {
-            None => 0,
-            Some(b) => match self.moved(converter, shape, key, -b)? {
-                Some(bound) => series.position(shape, &bound, false)?,
-                None => 0,
-            },
-        };
-        let end = match after {
-            None => n,
-            Some(a) => match self.moved(converter, shape, key, a)? {
-                Some(bound) => series.position(shape, &bound, true)?,
-                None => n,
-            },
-        };
-        Ok(start..end)
-    }
+/// A window's rows before and after a time.
+pub(crate) struct Lists<'a> {
+    pub shape: &'a Shape,
+    pub old: &'a List,
+    pub new: &'a List,
+}
 
-    /// The order part of `key`, its value moved by `by` in window order; `None` if there is no
-    /// such value. A null moves nowhere.
-    fn moved(
-        &self,
-        converter: &RowConverter,
-        shape: &Shape,
-        key: &[u8],
-        by: i64,
-    ) -> Result<Option<Box<[u8]>>, ArrowError> {
-        let parser = shape.keys.parser();
-        let columns = shape.keys.convert_rows([parser.parse(key)])?;
-        let mut order: Vec<ArrayRef> = columns[..self.order.len()].to_vec();
-        if let (Some(t), true, true) = (&self.order_type, by != 0, order[0].is_valid(0)) {
-            let Some(value) = whole_values(&order[0])?.first().copied() else { return Ok(None) };
-            let by = if self.order[0].descending { -by } else { by };
-            let Some(moved) = value.checked_add(by) else { return Ok(None) };
-            match from_whole(moved, t)? {
-                Some(array) => order[0] = array,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(converter.convert_columns(&order)?.row(0).data().into()))
+/// Positions of `partition` whose order value is at most `before` below and `after` above that of
+/// `key`.
+fn around(
+    shape: &Shape,
+    list: &List,
+    partition: &Range<usize>,
+    key: Key<'_>,
+    before: Option<i64>,
+    after: Option<i64>,
+) -> Result<Range<usize>, ArrowError> {
+    if shape.order.is_empty() {
+        return Ok(partition.clone());
     }
+    let rank = match shape.whole {
+        true => Some(shape.ranks(key.columns)?.get(key.row)),
+        false => None,
+    };
+    // Without whole numbers there are no distances: only peers.
+    let bound = |by: i64, after: bool| match rank {
+        Some(rank) => list.position_of_rank(shape, partition.clone(), moved(rank, by), after),
+        None => list.position(partition.clone(), &shape.by_order, key, after),
+    };
+    let start = match before {
+        None => partition.start,
+        Some(b) => bound(-b, false)?,
+    };
+    let end = match after {
+        None => partition.end,
+        Some(a) => bound(a, true)?,
+    };
+    Ok(start..end.max(start))
 }
 
 fn steps(n: i64) -> usize {
@@ -261,35 +252,4 @@ fn span(start: Bound, end: Bound) -> Span {
         Bound::Offset(o) => Some(o.max(0)),
     };
     Span { before, after }
-}
-
-/// The integer type that a column of type `t` is a sequence of.
-fn whole(t: &DataType) -> Option<DataType> {
-    match t {
-        DataType::Timestamp(_, _) => Some(DataType::Int64),
-        DataType::Date32 => Some(DataType::Int32),
-        t if t.is_integer() && *t != DataType::UInt64 => Some(t.clone()),
-        _ => None,
-    }
-}
-
-/// A column's values as integers; nulls are 0.
-pub(crate) fn whole_values(array: &ArrayRef) -> Result<Vec<i64>, ArrowError> {
-    let array = match array.data_type() {
-        DataType::Date32 => cast(&cast(array, &DataType::Int32)?, &DataType::Int64)?,
-        _ => cast(array, &DataType::Int64)?,
-    };
-    Ok(array.as_primitive::<Int64Type>().iter().map(Option::unwrap_or_default).collect())
-}
-
-fn from_whole(value: i64, t: &DataType) -> Result<Option<ArrayRef>, ArrowError> {
-    let array: ArrayRef = match whole(t) {
-        Some(DataType::Int32) => match i32::try_from(value) {
-            Ok(v) => Arc::new(Int32Array::from(vec![v])),
-            Err(_) => return Ok(None),
-        },
-        _ => Arc::new(Int64Array::from(vec![value])),
-    };
-    let array = cast(&array, t)?;
-    Ok(array.is_valid(0).then_some(array))
 }

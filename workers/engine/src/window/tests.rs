@@ -41,6 +41,7 @@ fn restate_one(hours: i64) -> (u64, usize) {
             start: Bound::Offset(-167),
             end: Bound::Offset(0),
         },
+        within: vec![],
         output: DataType::Int64,
     };
     let mut state = WindowState::new(&Arc::new(Schema::new(fields)), &[0], &[order], &[week])
@@ -80,6 +81,7 @@ fn function(
         kind,
         args: vec![2],
         frame: Frame { units, start: Bound::Offset(start), end: Bound::Offset(end) },
+        within: vec![],
         output: DataType::Int64,
     }
 }

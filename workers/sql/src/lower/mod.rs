@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 use engine::history_schema;
 use engine::plan::{Expr, InvalidNode, Mode, Node, NodeId, Operator, Output, Plan, Source};
+use engine::rewrite::rewrite;
 use schemas::normal::normal_schema;
 
 use crate::catalog::{Catalog, ViewDef};
@@ -43,7 +44,7 @@ pub fn lower(catalog: &Catalog) -> Result<Plan, SqlError> {
         let time_column = source.event_time;
         lowering.plan.output(Output { view, node, time_column }).map_err(bug)?;
     }
-    Ok(lowering.plan)
+    rewrite(&lowering.plan).map_err(bug)
 }
 
 fn bug(error: InvalidNode) -> SqlError {

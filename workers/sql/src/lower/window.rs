@@ -98,7 +98,7 @@ impl Lowering<'_> {
             false => self.frame(&params.window_frame, &order, computed, name)?,
         };
         let (name, output) = (output.name().clone(), output.data_type().clone());
-        let function = WindowFunction { name, kind, args, frame, output };
+        let function = WindowFunction { name, kind, args, frame, within: vec![], output };
         Ok((partition, order, function))
     }
 

@@ -1,0 +1,320 @@
+//! Changes of one time, sorted, and merged into the list.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrangement::Updates;
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::compute::{interleave, take};
+use arrow::error::ArrowError;
+
+use super::Shape;
+use super::list::{List, Rows};
+use super::order::RowCompare;
+
+/// Rows a chunk is made with; it is split at twice as many. Copies of one row are never split.
+#[cfg(not(test))]
+pub(crate) const CHUNK_ROWS: usize = 256;
+/// In tests everything straddles chunks.
+#[cfg(test)]
+pub(crate) const CHUNK_ROWS: usize = 4;
+
+/// Copies of one row added (or taken away).
+pub(crate) struct Change {
+    /// Where its columns are.
+    pub row: usize,
+    /// Hash of its partition.
+    pub hash: u64,
+    /// How many copies; not zero.
+    pub count: i64,
+}
+
+/// All changes of one time, in the order of the list.
+#[derive(Default)]
+pub(crate) struct Changes {
+    pub columns: Vec<ArrayRef>,
+    pub rows: Vec<Change>,
+    /// The changes of each partition.
+    pub partitions: Vec<Range<usize>>,
+}
+
+/// Where rows went in (positions after) and out (positions before), ascending.
+#[derive(Default)]
+pub(crate) struct Edit {
+    pub inserted: Vec<usize>,
+    pub deleted: Vec<usize>,
+}
+
+/// A row by what orders it first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    hash: u64,
+    /// Order-preserving, but may be the same for different ranks.
+    rank: i64,
+    row: u32,
+}
+
+impl Changes {
+    /// Sort `updates`, which hold all columns; equal rows become one, rows that cancel go.
+    pub(crate) fn sorted(shape: &Shape, updates: &Updates) -> Result<Changes, ArrowError> {
+        let columns = updates.columns.clone();
+        let hashes = shape.hashes(&columns, updates.len());
+        let mut places: Vec<Place> = Vec::with_capacity(updates.len());
+        let ranks = if shape.whole { Some(shape.ranks(&columns)?) } else { None };
+        for (row, hash) in hashes.into_iter().enumerate() {
+            let rank = ranks.as_ref().map_or(0, |r| {
+                let bounds = i128::from(i64::MIN)..=i128::from(i64::MAX);
+                r.get(row).clamp(*bounds.start(), *bounds.end()) as i64
+            });
+            places.push(Place { hash, rank, row: index(row) });
+        }
+        drop(ranks);
+        places.sort_unstable();
+        let compare = RowCompare::new(&columns, &columns, &shape.by_all)?;
+        let rows = |a: &Place, b: &Place| compare.compare(a.row as usize, b.row as usize);
+        for same in places.chunk_by_mut(|a, b| a.hash == b.hash) {
+            match one_partition(shape, same, &columns)? {
+                true => {
+                    for tied in same.chunk_by_mut(|a, b| a.rank == b.rank) {
+                        if tied.len() > 1 {
+                            tied.sort_unstable_by(rows);
+                        }
+                    }
+                }
+                false => same.sort_unstable_by(rows),
+            }
+        }
+        let mut changes: Vec<Change> = vec![];
+        for same in
+            places.chunk_by(|a, b| a.hash == b.hash && a.rank == b.rank && rows(a, b).is_eq())
+        {
+            let count = same.iter().map(|p| updates.count.get(p.row as usize)).sum();
+            if count != 0 {
+                changes.push(Change { row: same[0].row as usize, hash: same[0].hash, count });
+            }
+        }
+        let by = RowCompare::new(&columns, &columns, &shape.by_partition)?;
+        let mut partitions = vec![];
+        let mut start = 0;
+        for part in changes
+            .chunk_by(|a, b| a.hash == b.hash && by.compare(a.row, b.row) == Ordering::Equal)
+        {
+            partitions.push(start..start + part.len());
+            start += part.len();
+        }
+        Ok(Changes { columns, rows: changes, partitions })
+    }
+}
+
+/// Whether rows that share a hash are of one partition.
+fn one_partition(
+    shape: &Shape,
+    places: &[Place],
+    columns: &[ArrayRef],
+) -> Result<bool, ArrowError> {
+    if places.len() < 2 {
+        return Ok(true);
+    }
+    let compare = RowCompare::new(columns, columns, &shape.by_partition)?;
+    let first = places[0].row as usize;
+    Ok(places.iter().all(|p| compare.compare(first, p.row as usize).is_eq()))
+}
+
+/// Rows that were taken away before they came, encoded whole: they cancel when they come.
+pub(crate) type Owed = BTreeMap<Box<[u8]>, i64>;
+
+/// The list with `changes` made.
+pub(crate) fn apply(
+    shape: &Shape,
+    list: &List,
+    changes: &Changes,
+    owed: &mut Owed,
+) -> Result<(List, Edit), ArrowError> {
+    let mut merging = Merging { shape, changes, owed, chunks: vec![], len: 0, edit: Edit::default() };
+    let old = list.chunks();
+    if old.is_empty() {
+        match merging.owed.is_empty() && changes.rows.iter().all(|c| c.count > 0) {
+            true => merging.load()?,
+            false => merging.merge(None, 0, 0..changes.rows.len())?,
+        }
+        return Ok((List::new(merging.chunks), merging.edit));
+    }
+    let mut next = 0;
+    let mut done = 0;
+    while next < changes.rows.len() {
+        // A chunk owns the rows up to the next chunk's first.
+        let behind = old[done..]
+            .partition_point(|c| merging.against(c, next).is_ok_and(Ordering::is_le));
+        let owner = (done + behind).saturating_sub(1).max(done);
+        merging.keep(&old[done..owner]);
+        let mut end = next + 1;
+        match old.get(owner + 1) {
+            None => end = changes.rows.len(),
+            Some(upper) => {
+                while end < changes.rows.len() && merging.against(upper, end)?.is_gt() {
+                    end += 1;
+                }
+            }
+        }
+        merging.merge(Some(&old[owner]), list.start(owner), next..end)?;
+        next = end;
+        done = owner + 1;
+    }
+    merging.keep(&old[done..]);
+    Ok((List::new(merging.chunks), merging.edit))
+}
+
+struct Merging<'a> {
+    shape: &'a Shape,
+    changes: &'a Changes,
+    owed: &'a mut Owed,
+    chunks: Vec<Arc<Rows>>,
+    len: usize,
+    edit: Edit,
+}
+
+impl Merging<'_> {
+    /// The first row of `chunk` against change `i`.
+    fn against(&self, chunk: &Rows, i: usize) -> Result<Ordering, ArrowError> {
+        let change = &self.changes.rows[i];
+        let hashes = chunk.first_hash().cmp(&change.hash);
+        if hashes.is_ne() {
+            return Ok(hashes);
+        }
+        let columns = &self.changes.columns;
+        let compare = RowCompare::new(&chunk.columns, columns, &self.shape.by_all)?;
+        Ok(compare.compare(0, change.row))
+    }
+
+    fn keep(&mut self, chunks: &[Arc<Rows>]) {
+        self.len += chunks.iter().map(|c| c.len).sum::<usize>();
+        self.chunks.extend_from_slice(chunks);
+    }
+
+    fn push(&mut self, columns: Vec<ArrayRef>, len: usize) -> Result<(), ArrowError> {
+        self.chunks.push(Arc::new(Rows::new(self.shape, columns, len)?));
+        self.len += len;
+        Ok(())
+    }
+
+    /// Everything is new.
+    fn load(&mut self) -> Result<(), ArrowError> {
+        let mut part: Vec<u32> = vec![];
+        let changes = self.changes;
+        for (i, change) in changes.rows.iter().enumerate() {
+            let copies = usize::try_from(change.count).unwrap_or(0);
+            part.extend(std::iter::repeat_n(index(change.row), copies));
+            if part.len() >= CHUNK_ROWS || i + 1 == changes.rows.len() {
+                let indices = UInt32Array::from(std::mem::take(&mut part));
+                let taken = changes.columns.iter().map(|c| take(c, &indices, None));
+                self.push(taken.collect::<Result<_, _>>()?, indices.len())?;
+            }
+        }
+        self.edit.inserted = (0..self.len).collect();
+        Ok(())
+    }
+
+    /// Merge some changes into `chunk`, which begins at position `start` of the old list.
+    fn merge(
+        &mut self,
+        chunk: Option<&Arc<Rows>>,
+        start: usize,
+        changes: Range<usize>,
+    ) -> Result<(), ArrowError> {
+        let columns = &self.changes.columns;
+        let empty: Vec<ArrayRef> = columns.iter().map(|c| c.slice(0, 0)).collect();
+        let own = chunk.map_or(&empty, |c| &c.columns);
+        let len = chunk.map_or(0, |c| c.len);
+        let compare = RowCompare::new(own, columns, &self.shape.by_all)?;
+        let same = RowCompare::new(own, own, &self.shape.by_all)?;
+        let hash = |at: usize| chunk.map_or(0, |c| c.hash(at));
+        let (mut rows, mut starts): (Vec<(usize, usize)>, Vec<usize>) = (vec![], vec![]);
+        let mut at = 0;
+        let copy = |from: usize, to: usize, rows: &mut Vec<_>, starts: &mut Vec<_>| {
+            for i in from..to {
+                if i == from || same.compare(i - 1, i).is_ne() {
+                    starts.push(rows.len());
+                }
+                rows.push((0, i));
+            }
+        };
+        for change in &self.changes.rows[changes] {
+            let against = |i: usize| hash(i).cmp(&change.hash).then_with(|| compare.compare(i, change.row));
+            let found = partition_point(at..len, |i| against(i).is_lt());
+            copy(at, found, &mut rows, &mut starts);
+            at = found;
+            starts.push(rows.len());
+            let mut count = change.count;
+            if !self.owed.is_empty() {
+                count += self.owed.remove(&self.shape.encoded(columns, change.row)?).unwrap_or(0);
+            }
+            while count < 0 && at < len && against(at).is_eq() {
+                self.edit.deleted.push(start + at);
+                at += 1;
+                count += 1;
+            }
+            if count < 0 {
+                self.owed.insert(self.shape.encoded(columns, change.row)?, count);
+            }
+            for _ in 0..count.max(0) {
+                self.edit.inserted.push(self.len + rows.len());
+                rows.push((1, change.row));
+            }
+            // The copies that stay follow: they are the same row.
+            while at < len && against(at).is_eq() {
+                rows.push((0, at));
+                at += 1;
+            }
+        }
+        copy(at, len, &mut rows, &mut starts);
+        for part in parts(rows.len(), &starts) {
+            let part = &rows[part];
+            let column = |(own, new): (&ArrayRef, &ArrayRef)| {
+                interleave(&[own.as_ref(), new.as_ref()], part)
+            };
+            let made = own.iter().zip(columns).map(column).collect::<Result<_, _>>()?;
+            self.push(made, part.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// The first of `range` that is not `below`.
+fn partition_point(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize {
+    let (mut lo, mut hi) = (range.start, range.end);
+    while lo < hi {
+        let mid = lo + (hi - lo) / 2;
+        if below(mid) { lo = mid + 1 } else { hi = mid }
+    }
+    lo
+}
+
+fn index(row: usize) -> u32 {
+    u32::try_from(row).expect("a batch has fewer than 2^32 rows")
+}
+
+/// `rows` rows cut into chunks, each beginning at one of `starts` (ascending).
+fn parts(rows: usize, starts: &[usize]) -> Vec<Range<usize>> {
+    if rows <= 2 * CHUNK_ROWS {
+        return std::iter::once(0..rows).filter(|r| !r.is_empty()).collect();
+    }
+    let mut cuts = vec![0];
+    for start in starts.iter().copied().filter(|s| *s < rows) {
+        if start >= cuts[cuts.len() - 1] + CHUNK_ROWS {
+            cuts.push(start);
+        }
+    }
+    cuts.push(rows);
+    cuts.windows(2).map(|w| w[0]..w[1]).collect()
+}
+
+impl Shape {
+    /// A whole row as bytes.
+    fn encoded(&self, columns: &[ArrayRef], row: usize) -> Result<Box<[u8]>, ArrowError> {
+        let one: Vec<ArrayRef> = columns.iter().map(|c| c.slice(row, 1)).collect();
+        debug_assert!(one.iter().all(|c| c.len() == 1));
+        Ok(self.encoder.convert_columns(&one)?.row(0).data().into())
+    }
+}
