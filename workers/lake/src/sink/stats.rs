@@ -1,6 +1,6 @@
 //! What a file holds, for readers that skip files (Delta protocol, "Per-file Statistics").
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, TimeUnit};
 use chrono::{DateTime, NaiveDate};
 use parquet::file::metadata::ParquetMetaData;
@@ -21,20 +21,18 @@ impl NotANumber {
         NotANumber(vec![false; schema.fields().len()])
     }
 
-    /// Look at some rows.
-    pub(crate) fn see(&mut self, batch: &RecordBatch) {
-        for (seen, column) in self.0.iter_mut().zip(batch.columns()) {
-            // Slots of nulls may hold anything.
-            *seen |= match column.data_type() {
-                DataType::Float64 => {
-                    column.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan)
-                }
-                DataType::Float32 => {
-                    column.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan)
-                }
-                _ => false,
-            };
-        }
+    /// Look at some values of column `at`.
+    pub(crate) fn see(&mut self, at: usize, column: &ArrayRef) {
+        // Slots of nulls may hold anything.
+        self.0[at] |= match column.data_type() {
+            DataType::Float64 => {
+                column.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan)
+            }
+            DataType::Float32 => {
+                column.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan)
+            }
+            _ => false,
+        };
     }
 }
 
