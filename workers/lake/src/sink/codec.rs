@@ -22,6 +22,8 @@ use crate::error::{LakeError, Result};
 
 /// Rows of a row group; few files have more.
 const GROUP_ROWS: usize = 1 << 20;
+/// What comes behind the rows of most files, in bytes.
+const FOOTER_BYTES: usize = 1 << 16;
 /// Rows of a batch read from a file.
 const READ_ROWS: usize = 1 << 14;
 
@@ -72,6 +74,8 @@ impl Codec {
         for (group, places) in places.chunks(GROUP_ROWS).enumerate() {
             let writers = columns.create_column_writers(group).map_err(|e| failed(&e))?;
             let chunks = self.chunks(batches, places, writers, &mut nan).map_err(|e| failed(&e))?;
+            let size: u64 = chunks.iter().map(|chunk| chunk.close().bytes_written).sum();
+            file.inner_mut().reserve_exact(usize::try_from(size).unwrap_or(0) + FOOTER_BYTES);
             let mut group = file.next_row_group().map_err(|e| failed(&e))?;
             for chunk in chunks {
                 chunk.append_to_row_group(&mut group).map_err(|e| failed(&e))?;

@@ -122,7 +122,9 @@ impl Bound {
                 Some((moment(low, zone)?, moment(high, zone)?))
             }
             (Bound::Float(low, high), DataType::Float32 | DataType::Float64) => {
-                (low.is_finite() && high.is_finite()).then(|| (json!(low), json!(high)))
+                // Parquet calls the least zero negative; stored is only the positive one.
+                let finite = low.is_finite() && high.is_finite();
+                finite.then(|| (json!(low + 0.0), json!(high + 0.0)))
             }
             (Bound::Text(low, high), DataType::Utf8) => {
                 let short = low.len().max(high.len()) <= TEXT_BYTES_MAX;

@@ -12,7 +12,7 @@ use schemas::{Diff, Time};
 use tokio::runtime::Handle;
 
 use super::changes::{Changes, Row, consolidate};
-use super::codec::Codec;
+use super::codec::{Codec, Encoded};
 use super::layout::{Owned, buckets, spread};
 use super::plan::{Part, Plan, Rules, Touched};
 use super::{DeltaSink, Outside, SinkSettings, StagedFiles};
@@ -22,8 +22,10 @@ use crate::store::Store;
 
 /// Buckets or old files whose rows are sorted out at once; each holds its rows in memory.
 const PLANS_AT_ONCE: usize = 2;
-/// Files encoded and put at once; each holds its encoded rows in memory.
-const FILES_AT_ONCE: usize = 4;
+/// Files encoded at once; each holds its encoded rows twice for a moment.
+const ENCODED_AT_ONCE: usize = 2;
+/// Files put at once; each holds its bytes in memory.
+const PUTS_AT_ONCE: usize = 4;
 
 pub(crate) struct Writer {
     store: Store,
@@ -159,8 +161,10 @@ impl Writer {
                 stream::iter(plan.parts.into_iter().map(Ok))
             })
             .try_flatten()
-            .map_ok(|part| self.write(t, part))
-            .try_buffered(FILES_AT_ONCE)
+            .map_ok(|part| self.encode(part))
+            .try_buffered(ENCODED_AT_ONCE)
+            .map_ok(|new| self.put(t, new))
+            .try_buffered(PUTS_AT_ONCE)
             .try_collect()
             .await?;
         self.files.extend(kept.into_iter().map(|file| ((file.bucket, file.lo), file)));
@@ -171,34 +175,47 @@ impl Writer {
         Ok(())
     }
 
-    /// Write a part as a file.
-    fn write(&self, t: Time, part: Part) -> BoxFuture<'static, Result<(Add, Owned)>> {
+    /// The file of a part. Its rows are freed before the file is on its way.
+    fn encode(&self, part: Part) -> BoxFuture<'static, Result<New>> {
+        let rules = self.rules.clone();
+        let encode = move || {
+            let (rows, digest) = part.total();
+            let encoded = part.encode(&rules.codec)?;
+            let Part { bucket, lo, hi, .. } = part;
+            let path = String::new();
+            Ok(New { encoded, owned: Owned { path, bucket, lo, hi, rows, digest } })
+        };
+        compute(encode).boxed()
+    }
+
+    /// Put a file under a name of its own.
+    fn put(&self, t: Time, new: New) -> BoxFuture<'static, Result<(Add, Owned)>> {
         let (epoch, worker) = (self.epoch, self.worker.index);
         let path = format!("{epoch:020}-{t:020}-{worker}-{}.parquet", (self.outside.nonce)());
         let name = format!("{}/{path}", self.folder);
-        let modification_time = (self.outside.clock_us)() / 1_000;
-        let (store, rules) = (self.store.clone(), self.rules.clone());
-        let (bucket, lo, hi) = (part.bucket, part.lo, part.hi);
-        let written = async move {
-            // The rows are freed before their file is on its way.
-            let encode = move || Ok((part.total(), part.encode(&rules.codec)?));
-            let ((rows, digest), encoded) = compute(encode).await?;
-            let size = encoded.bytes.len() as u64;
-            store.put(&name, encoded.bytes).await?;
-            let owned = Owned { path: path.clone(), bucket, lo, hi, rows, digest };
-            let add = Add {
-                path,
-                partition_values: BTreeMap::new(),
-                size,
-                modification_time,
-                data_change: true,
-                stats: encoded.stats,
-                tags: owned.tags(),
-            };
+        let owned = Owned { path: path.clone(), ..new.owned };
+        let add = Add {
+            path,
+            partition_values: BTreeMap::new(),
+            size: new.encoded.bytes.len() as u64,
+            modification_time: (self.outside.clock_us)() / 1_000,
+            data_change: true,
+            stats: new.encoded.stats,
+            tags: owned.tags(),
+        };
+        let store = self.store.clone();
+        let put = async move {
+            store.put(&name, new.encoded.bytes).await?;
             Ok((add, owned))
         };
-        written.boxed()
+        put.boxed()
     }
+}
+
+/// A file that is not stored yet, and has no name.
+struct New {
+    encoded: Encoded,
+    owned: Owned,
 }
 
 /// What a stage did.

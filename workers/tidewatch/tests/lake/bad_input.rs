@@ -90,7 +90,7 @@ fn a_full_disk_is_named_and_the_next_run_continues() {
         .expect("written");
     // A lake on a disk of its own, in a mount namespace that ends with the shell.
     let script = r#"
-        mkdir "$D/small" && mount -t tmpfs -o size=200k tmpfs "$D/small" || exit 99
+        mkdir "$D/small" && mount -t tmpfs -o size=100k tmpfs "$D/small" || exit 99
         sed -i "s|file://T|file://$D/lake|" "$D/views.sql"
         export TIDEWATCH_LAKE="$D/small"
         "$P" --quiet --config "$D/settings.toml" run "$D/views.sql" --once; echo "full: $?"
