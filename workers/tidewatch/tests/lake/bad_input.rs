@@ -82,8 +82,8 @@ fn overflow_is_a_fault_and_is_retracted_with_its_cause() {
 #[test]
 fn a_full_disk_is_named_and_the_next_run_continues() {
     let bench = Bench::empty();
-    let lines: String = (0..80_000)
-        .map(|i| format!("{{\"k\": {i}, \"v\": {}}}\n", (i as u64 * 2_654_435_761) % 1_000_003))
+    let lines: String = (0..80_000u64)
+        .map(|i| format!("{{\"k\": {i}, \"v\": {}}}\n", (i * i * 2_654_435_761) % 1_000_003))
         .collect();
     bench.put("t/a.jsonl", &lines);
     std::fs::write(bench.path("views.sql"), VIEWS.replace("'t/'", "'file://T/t/'"))
