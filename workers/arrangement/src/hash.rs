@@ -39,7 +39,13 @@ pub fn hash_columns(columns: &[ArrayRef]) -> Vec<u64> {
 
 /// One hash for each of `rows` rows; all the same if there are no columns.
 pub fn hash_rows(columns: &[ArrayRef], rows: usize) -> Vec<u64> {
-    let mut hashes = vec![SEED; rows];
+    hash_seeded(columns, rows, SEED)
+}
+
+/// Like `hash_rows`. Hashes of different seeds are independent: rows that collide in one do not in
+/// the other, beyond chance.
+pub fn hash_seeded(columns: &[ArrayRef], rows: usize, seed: u64) -> Vec<u64> {
+    let mut hashes = vec![seed; rows];
     for column in columns {
         absorb(column, &mut hashes);
     }

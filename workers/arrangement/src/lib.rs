@@ -30,7 +30,7 @@ mod wire;
 pub use arrange::{Arranged, Tuning, arrange, arrange_local, arrange_tuned, updates_of};
 pub use chunk::{Batch, CHUNK_ROWS, Chunk, KEPT, SORTING, Spine};
 pub use exchange::{exchange, exchange_by, gather};
-pub use hash::hash_columns;
+pub use hash::{hash_columns, hash_seeded};
 pub use join::{join, join_tuned};
 pub use reduce::{Evaluate, Evaluated, Groups, reduce, reduce_tuned};
 pub use run::Run;

@@ -36,7 +36,7 @@ pub struct Add {
     pub modification_time: i64,
     /// Always true: rows change.
     pub data_change: bool,
-    /// `{"numRecords": n}` as text.
+    /// JSON: `numRecords`, `minValues`, `maxValues`, `nullCount`.
     pub stats: String,
     /// What the file owns; see `sink`.
     #[serde(default)]
@@ -283,6 +283,13 @@ pub struct Commit {
     pub nonce: String,
     /// Clock, milliseconds since 1970 UTC.
     pub clock_ms: i64,
+    /// Rows that came since the last version.
+    pub rows_inserted: u64,
+    /// Rows that went since the last version.
+    pub rows_deleted: u64,
+    /// Rows of the files that come: against `rows_inserted` and `rows_deleted`, what a change
+    /// costs.
+    pub rows_written: u64,
     /// Files that come.
     pub added: Vec<Add>,
     /// Names of files that go.
@@ -290,10 +297,24 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Numbers as text, as Delta's other writers have them.
+    fn metrics(&self) -> Value {
+        let bytes: u64 = self.added.iter().map(|add| add.size).sum();
+        json!({
+            "numAddedFiles": self.added.len().to_string(),
+            "numRemovedFiles": self.removed.len().to_string(),
+            "numOutputRows": self.rows_written.to_string(),
+            "numOutputBytes": bytes.to_string(),
+            "numInsertedRows": self.rows_inserted.to_string(),
+            "numDeletedRows": self.rows_deleted.to_string(),
+        })
+    }
+
     fn bytes(&self, first: bool) -> Result<Bytes> {
         let mut actions = vec![json!({"commitInfo": {
             "timestamp": self.clock_ms,
             "operation": "WRITE",
+            "operationMetrics": self.metrics(),
             "engineInfo": concat!("tidewatch/", env!("CARGO_PKG_VERSION")),
             "tidewatch": {"epoch": self.epoch, "nonce": self.nonce, "t": self.t},
         }})];

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use engine::ports::{Committer, PortError, PortErrorKind, Staged, ViewSpec};
+use futures::{StreamExt, stream};
 use schemas::Time;
 use tokio::runtime::Handle;
 
+use super::layout::Owned;
 use super::{DeltaSink, Outside, StagedFiles};
 use crate::delta::{Commit, Table};
-use crate::error::Result;
+use crate::error::{LakeError, Result};
 use crate::published::{Published, PublishedView, latest, publish};
 use crate::store::Store;
+
+/// Tables that are committed at once.
+const COMMITS_AT_ONCE: usize = 16;
 
 pub(crate) struct DeltaCommitter {
     store: Store,
@@ -52,16 +57,15 @@ impl DeltaCommitter {
         })
     }
 
-    async fn commit_all(&mut self, t: Time, staged: BTreeMap<String, StagedFiles>) -> Result<()> {
-        let mut staged = staged;
-        let mut changed = false;
+    async fn commit_all(&mut self, t: Time, mut due: BTreeMap<String, Due>) -> Result<()> {
+        let mut commits = vec![];
         for (name, view) in &mut self.tables {
-            let files = staged.remove(name).unwrap_or_default();
+            let Due { files, inserted, deleted } = due.remove(name).unwrap_or_default();
             // The first commit is written even if it changes nothing: it fences the table.
             if !self.first && files.added.is_empty() && files.removed.is_empty() {
                 continue;
             }
-            changed = true;
+            let written = files.added.iter().map(|add| Ok(Owned::of(add)?.rows));
             let commit = Commit {
                 id: view.folder.replace('/', "-"),
                 schema: view.spec.schema.clone(),
@@ -69,15 +73,28 @@ impl DeltaCommitter {
                 epoch: self.epoch,
                 nonce: (self.outside.nonce)(),
                 clock_ms: (self.outside.clock_us)() / 1_000,
+                rows_inserted: inserted,
+                rows_deleted: deleted,
+                rows_written: written.sum::<Result<u64>>()?,
                 added: files.added,
                 removed: files.removed,
             };
-            view.table.commit(&commit).await?;
+            commits.push(async move { view.table.commit(&commit).await });
         }
-        self.first = false;
-        if !changed {
+        if commits.is_empty() {
             return Ok(());
         }
+        // Tables are independent of each other. Each commit is brought to its end, also beside one
+        // that failed: a put must not be left in doubt.
+        let ended: Vec<Result<()>> =
+            stream::iter(commits).buffer_unordered(COMMITS_AT_ONCE).collect().await;
+        let mut failed: Vec<LakeError> = ended.into_iter().filter_map(Result::err).collect();
+        // Whoever is fenced in one table has to stop, whatever happened in the others.
+        failed.sort_by_key(|e| e.kind() != PortErrorKind::Fenced);
+        if let Some(error) = failed.into_iter().next() {
+            return Err(error);
+        }
+        self.first = false;
         let views = self.tables.iter().map(|(name, view)| {
             let version = view.table.version.unwrap_or(0);
             (name.clone(), PublishedView { folder: view.folder.clone(), version })
@@ -94,15 +111,26 @@ impl DeltaCommitter {
     }
 }
 
+/// What all workers staged of one view.
+#[derive(Default)]
+struct Due {
+    files: StagedFiles,
+    inserted: u64,
+    deleted: u64,
+}
+
 impl Committer for DeltaCommitter {
     fn commit(&mut self, time: Time, staged: Vec<Staged>) -> Result<(), PortError> {
-        let mut files: BTreeMap<String, StagedFiles> = BTreeMap::new();
+        let mut due: BTreeMap<String, Due> = BTreeMap::new();
         for one in staged {
             let new: StagedFiles = serde_json::from_value(one.files).map_err(|e| {
                 let message = format!("view '{}': staged files make no sense", one.view);
                 PortError::new(PortErrorKind::Corrupt, message).with_source(e)
             })?;
-            let all = files.entry(one.view).or_default();
+            let all = due.entry(one.view).or_default();
+            all.inserted += one.rows_inserted;
+            all.deleted += one.rows_deleted;
+            let all = &mut all.files;
             for path in new.removed {
                 // A file that came and went between two commits was never there.
                 match all.added.iter().position(|a| a.path == path) {
@@ -113,7 +141,7 @@ impl Committer for DeltaCommitter {
             all.added.extend(new.added);
         }
         let runtime = self.runtime.clone();
-        runtime.block_on(self.commit_all(time, files))?;
+        runtime.block_on(self.commit_all(time, due))?;
         Ok(())
     }
 }

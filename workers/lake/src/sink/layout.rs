@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arrangement::hash_seeded;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
 
@@ -31,26 +32,17 @@ pub(crate) fn buckets(column: Option<&ArrayRef>, rows: usize, days: u32) -> Vec<
 
 /// A number that spreads buckets over workers.
 pub(crate) fn spread(bucket: i64) -> u64 {
-    mix(0x9E37_79B9_7F4A_7C15, bucket as u64)
+    let mixed = u128::from(0x9E37_79B9_7F4A_7C15 ^ bucket as u64)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+    (mixed as u64) ^ ((mixed >> 64) as u64)
 }
 
-fn mix(h: u64, v: u64) -> u64 {
-    let m = u128::from(h ^ v).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-    (m as u64) ^ ((m >> 64) as u64)
-}
-
-/// A row's hash: the high half names its place in a bucket, the whole goes into digests.
-pub(crate) fn row_hash(row: &[u8]) -> u128 {
-    let (mut a, mut b) = (0x243F_6A88_85A3_08D3u64, 0x1319_8A2E_0370_7344u64);
-    for chunk in row.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        let word = u64::from_le_bytes(word);
-        a = mix(a, word);
-        b = mix(b.rotate_left(17), word ^ 0xA409_3822_299F_31D0);
-    }
-    let (a, b) = (mix(a, row.len() as u64), mix(b, row.len() as u64));
-    u128::from(a) << 64 | u128::from(b)
+/// A hash for each row: the high half names its place in a bucket, the whole goes into digests.
+/// Equal rows have equal hashes in every batch, process and incarnation of one binary.
+pub(crate) fn row_hashes(columns: &[ArrayRef], rows: usize) -> Vec<u128> {
+    let high = hash_seeded(columns, rows, 0x452_1E63_8D01_377D);
+    let low = hash_seeded(columns, rows, 0xBE54_66CF_34E9_0C6C);
+    high.into_iter().zip(low).map(|(h, l)| u128::from(h) << 64 | u128::from(l)).collect()
 }
 
 /// What a file owns and holds.

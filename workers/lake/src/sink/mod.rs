@@ -6,9 +6,12 @@
 //! [`crate::vacuum`]. No worker keeps a copy of a view: the old content of a file is read back when
 //! it changes.
 
+mod changes;
+mod codec;
 mod committer;
 mod layout;
-mod rows;
+mod plan;
+mod stats;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -56,6 +59,7 @@ pub struct DeltaSink {
     incarnation: Incarnation,
     settings: SinkSettings,
     outside: Outside,
+    hash: changes::RowHash,
 }
 
 impl DeltaSink {
@@ -68,7 +72,8 @@ impl DeltaSink {
         settings: SinkSettings,
         outside: Outside,
     ) -> Self {
-        DeltaSink { store, runtime, incarnation, settings, outside }
+        let hash = layout::row_hashes;
+        DeltaSink { store, runtime, incarnation, settings, outside, hash }
     }
 
     fn folder(&self, view: &str) -> Result<String, PortError> {

@@ -1,37 +1,51 @@
 //! One worker's share of a view.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use engine::ports::{PortError, PortErrorKind, Staged, ViewSpec, ViewWriter, WorkerId};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use schemas::{Diff, Time};
 use tokio::runtime::Handle;
 
-use super::layout::{Owned, buckets, row_hash, spread};
-use super::rows::{Codec, Multiset};
+use super::changes::{Changes, Row, consolidate};
+use super::codec::{Codec, Encoded};
+use super::layout::{Owned, buckets, spread};
+use super::plan::{Part, Plan, Rules, Touched};
 use super::{DeltaSink, Outside, SinkSettings, StagedFiles};
 use crate::delta::{Add, Table, delta_schema};
 use crate::error::{LakeError, Result};
 use crate::store::Store;
+
+/// Buckets or old files whose rows are sorted out at once; each holds its rows in memory.
+const PLANS_AT_ONCE: usize = 2;
+/// Files encoded at once; each holds its encoded rows twice for a moment.
+const ENCODED_AT_ONCE: usize = 2;
+/// Files put at once; each holds its bytes in memory.
+const PUTS_AT_ONCE: usize = 4;
 
 pub(crate) struct Writer {
     store: Store,
     runtime: Handle,
     settings: SinkSettings,
     outside: Outside,
-    view: String,
     folder: String,
     epoch: Time,
     worker: WorkerId,
     time_column: Option<usize>,
-    codec: Codec,
+    rules: Arc<Rules>,
     /// Live files of this worker's buckets, in order of (bucket, lo).
     files: BTreeMap<(i64, u64), Owned>,
-    /// Changes since the last stage, by bucket.
-    pending: BTreeMap<i64, Multiset>,
+    /// Changes since the last stage.
+    pending: Changes,
     /// Nothing was staged yet: what comes is the whole view.
     first: bool,
 }
+
+type Planned = BoxFuture<'static, Result<Plan>>;
 
 impl Writer {
     pub(crate) fn new(
@@ -49,23 +63,24 @@ impl Writer {
                 files.insert((owned.bucket, owned.lo), owned);
             }
         }
-        let codec = Codec::new(&view.schema).map_err(|e| {
-            let message = format!("view '{}' cannot be stored", view.name);
-            PortError::new(PortErrorKind::Invalid, message).with_source(e)
-        })?;
+        let rules = Rules {
+            view: view.name.clone(),
+            codec: Codec::new(&view.schema, view.time_column)?,
+            hash: sink.hash,
+            file_rows_max: sink.settings.file_rows_max,
+        };
         Ok(Writer {
             store: sink.store.clone(),
             runtime: sink.runtime.clone(),
             settings: sink.settings.clone(),
             outside: sink.outside.clone(),
-            view: view.name.clone(),
             folder,
             epoch: sink.incarnation.epoch,
             worker,
             time_column: view.time_column,
-            codec,
+            pending: Changes::new(rules.hash),
+            rules: Arc::new(rules),
             files,
-            pending: BTreeMap::new(),
             first: true,
         })
     }
@@ -76,61 +91,48 @@ impl Writer {
         buckets(time, rows, self.settings.bucket_days)
     }
 
-    /// The first stage: the pending rows are all there is.
-    async fn compare(&mut self, t: Time) -> Result<StagedFiles> {
-        let mut staged = StagedFiles::default();
-        let pending = std::mem::take(&mut self.pending);
+    /// The first stage: the pending rows are all there is. What becomes of each bucket that has
+    /// any, and the names of files of the other ones.
+    fn compare(&mut self, changes: &Arc<Changes>) -> (Vec<Planned>, Vec<String>) {
         let mut committed: BTreeMap<i64, Vec<Owned>> = BTreeMap::new();
         for owned in std::mem::take(&mut self.files).into_values() {
             committed.entry(owned.bucket).or_default().push(owned);
         }
-        for (bucket, rows) in pending {
-            if let Some((row, n)) = rows.iter().find(|(_, n)| **n < 0) {
-                return Err(self.missing(row, *n));
-            }
-            let (count, digest) = sum(&rows);
+        let mut plans: Vec<Planned> = vec![];
+        for (bucket, places) in changes.by_bucket(|columns| self.buckets(columns)) {
             let there = committed.remove(&bucket).unwrap_or_default();
-            let held =
-                there.iter().fold((0, 0u128), |(n, d), f| (n + f.rows, d.wrapping_add(f.digest)));
-            if held == (count, digest) {
-                self.files.extend(there.into_iter().map(|f| ((f.bucket, f.lo), f)));
-                continue;
-            }
-            staged.removed.extend(there.into_iter().map(|f| f.path));
-            self.write(t, bucket, (0, u64::MAX), rows, &mut staged).await?;
+            let (rules, changes) = (self.rules.clone(), changes.clone());
+            plans.push(compute(move || rules.compare(&changes, bucket, places, there)).boxed());
         }
-        staged.removed.extend(committed.into_values().flatten().map(|f| f.path));
-        Ok(staged)
+        (plans, committed.into_values().flatten().map(|f| f.path).collect())
     }
 
-    /// Later stages: the pending rows are changes.
-    async fn rewrite(&mut self, t: Time) -> Result<StagedFiles> {
-        let mut staged = StagedFiles::default();
-        for (bucket, changes) in std::mem::take(&mut self.pending) {
-            let mut ranges: BTreeMap<(u64, u64), Multiset> = BTreeMap::new();
-            for (row, n) in changes.into_iter().filter(|(_, n)| *n != 0) {
-                let range = self.range(bucket, (row_hash(&row) >> 64) as u64);
-                ranges.entry(range).or_default().insert(row, n);
+    /// Later stages: the pending rows are changes. What becomes of each file they touch.
+    fn rewrite(&mut self, changes: &Arc<Changes>) -> Vec<Planned> {
+        let mut plans: Vec<Planned> = vec![];
+        for (bucket, places) in changes.by_bucket(|columns| self.buckets(columns)) {
+            let mut ranges: BTreeMap<(u64, u64), Vec<Row>> = BTreeMap::new();
+            for row in consolidate(changes.batches(), changes.rows(places)) {
+                let range = self.range(bucket, (row.hash >> 64) as u64);
+                ranges.entry(range).or_default().push(row);
             }
-            for (range, changes) in ranges {
-                let mut rows = Multiset::new();
-                if let Some(owned) = self.files.remove(&(bucket, range.0)) {
-                    let name = format!("{}/{}", self.folder, owned.path);
-                    rows = self.codec.read(&name, self.store.read(&name).await?)?;
-                    staged.removed.push(owned.path);
-                }
-                for (row, n) in changes {
-                    let copies = rows.remove(&row).unwrap_or(0) + n;
-                    match copies {
-                        0 => {}
-                        n if n < 0 => return Err(self.missing(&row, n)),
-                        n => drop(rows.insert(row, n)),
+            for (range, rows) in ranges {
+                let owned = self.files.remove(&(bucket, range.0));
+                let touched = Touched { bucket, range, rows };
+                let (rules, changes) = (self.rules.clone(), changes.clone());
+                let (store, folder) = (self.store.clone(), self.folder.clone());
+                let plan = async move {
+                    let mut file = None;
+                    if let Some(owned) = owned {
+                        let bytes = store.read(&format!("{folder}/{}", owned.path)).await?;
+                        file = Some((owned, bytes));
                     }
-                }
-                self.write(t, bucket, range, rows, &mut staged).await?;
+                    compute(move || rules.rewrite(&changes, touched, file)).await
+                };
+                plans.push(plan.boxed());
             }
         }
-        Ok(staged)
+        plans
     }
 
     /// The range that owns `hash`: a file's, or the gap between files.
@@ -146,63 +148,96 @@ impl Writer {
         }
     }
 
-    /// Write `rows` as one file, or as several if there are many.
-    async fn write(
-        &mut self,
-        t: Time,
-        bucket: i64,
-        range: (u64, u64),
-        rows: Multiset,
-        staged: &mut StagedFiles,
-    ) -> Result<()> {
-        let mut parts = vec![(range, rows)];
-        while let Some(((lo, hi), rows)) = parts.pop() {
-            let (count, digest) = sum(&rows);
-            if count == 0 {
-                continue;
-            }
-            // One row that is there often cannot be split.
-            if count > self.settings.file_rows_max as u64 && rows.len() > 1 && hi > lo {
-                let middle = lo + (hi - lo) / 2;
-                let (low, high) =
-                    rows.into_iter().partition(|(r, _)| (row_hash(r) >> 64) as u64 <= middle);
-                parts.push(((lo, middle), low));
-                parts.push(((middle + 1, hi), high));
-                continue;
-            }
-            let (epoch, worker) = (self.epoch, self.worker.index);
-            let path = format!("{epoch:020}-{t:020}-{worker}-{}.parquet", (self.outside.nonce)());
-            let bytes = self.codec.write(&rows)?;
-            let size = bytes.len() as u64;
-            self.store.put(&format!("{}/{path}", self.folder), bytes).await?;
-            let owned = Owned { path: path.clone(), bucket, lo, hi, rows: count, digest };
-            staged.added.push(Add {
-                path,
-                partition_values: BTreeMap::new(),
-                size,
-                modification_time: (self.outside.clock_us)() / 1_000,
-                data_change: true,
-                stats: format!("{{\"numRecords\":{count}}}"),
-                tags: owned.tags(),
-            });
-            self.files.insert((bucket, lo), owned);
+    /// Carry out plans: a few at once, their files a few at once.
+    async fn carry_out(&mut self, t: Time, plans: Vec<Planned>, staged: &mut Done) -> Result<()> {
+        let mut kept = vec![];
+        let written: Vec<(Add, Owned)> = stream::iter(plans)
+            .buffered(PLANS_AT_ONCE)
+            .map_ok(|plan| {
+                kept.extend(plan.kept);
+                staged.files.removed.extend(plan.removed);
+                staged.inserted += plan.inserted;
+                staged.deleted += plan.deleted;
+                stream::iter(plan.parts.into_iter().map(Ok))
+            })
+            .try_flatten()
+            .map_ok(|part| self.encode(part))
+            .try_buffered(ENCODED_AT_ONCE)
+            .map_ok(|new| self.put(t, new))
+            .try_buffered(PUTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        self.files.extend(kept.into_iter().map(|file| ((file.bucket, file.lo), file)));
+        for (add, owned) in written {
+            staged.files.added.push(add);
+            self.files.insert((owned.bucket, owned.lo), owned);
         }
         Ok(())
     }
 
-    fn missing(&self, row: &[u8], copies: i64) -> LakeError {
-        let shown = self.codec.show(row);
-        let reason = format!("{copies} copies of row ({shown}) would be there");
-        LakeError::corrupt(format!("view {}", self.view), reason)
+    /// The file of a part. Its rows are freed before the file is on its way.
+    fn encode(&self, part: Part) -> BoxFuture<'static, Result<New>> {
+        let rules = self.rules.clone();
+        let encode = move || {
+            let (rows, digest) = part.total();
+            let encoded = part.encode(&rules.codec)?;
+            let Part { bucket, lo, hi, .. } = part;
+            let path = String::new();
+            Ok(New { encoded, owned: Owned { path, bucket, lo, hi, rows, digest } })
+        };
+        compute(encode).boxed()
+    }
+
+    /// Put a file under a name of its own.
+    fn put(&self, t: Time, new: New) -> BoxFuture<'static, Result<(Add, Owned)>> {
+        let (epoch, worker) = (self.epoch, self.worker.index);
+        let path = format!("{epoch:020}-{t:020}-{worker}-{}.parquet", (self.outside.nonce)());
+        let name = format!("{}/{path}", self.folder);
+        let owned = Owned { path: path.clone(), ..new.owned };
+        let add = Add {
+            path,
+            partition_values: BTreeMap::new(),
+            size: new.encoded.bytes.len() as u64,
+            modification_time: (self.outside.clock_us)() / 1_000,
+            data_change: true,
+            stats: new.encoded.stats,
+            tags: owned.tags(),
+        };
+        let store = self.store.clone();
+        let put = async move {
+            store.put(&name, new.encoded.bytes).await?;
+            Ok((add, owned))
+        };
+        put.boxed()
     }
 }
 
-/// Rows, and the sum of their hashes.
-fn sum(rows: &Multiset) -> (u64, u128) {
-    rows.iter().fold((0, 0), |(count, digest), (row, n)| {
-        let n = u64::try_from(*n).unwrap_or(0);
-        (count + n, digest.wrapping_add(row_hash(row).wrapping_mul(u128::from(n))))
-    })
+/// A file that is not stored yet, and has no name.
+struct New {
+    encoded: Encoded,
+    owned: Owned,
+}
+
+/// What a stage did.
+#[derive(Default)]
+struct Done {
+    files: StagedFiles,
+    inserted: u64,
+    deleted: u64,
+}
+
+/// Run `work` beside the threads that wait for the store.
+async fn compute<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => match ended.try_into_panic() {
+            // A bug there is a bug here.
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(LakeError::Invalid("the process is shutting down".to_string())),
+        },
+    }
 }
 
 impl ViewWriter for Writer {
@@ -211,34 +246,35 @@ impl ViewWriter for Writer {
     }
 
     fn push(&mut self, rows: RecordBatch, diffs: &[Diff]) -> Result<(), PortError> {
-        let encoded = self.codec.encode(rows.columns()).map_err(|e| {
-            let message = format!("view '{}': rows do not fit its schema", self.view);
+        self.pending.push(rows, diffs).map_err(|e| {
+            let message = format!("view '{}': rows do not fit its schema", self.rules.view);
             PortError::new(PortErrorKind::Corrupt, message).with_source(e)
-        })?;
-        let buckets = self.buckets(rows.columns());
-        for ((row, bucket), diff) in encoded.iter().zip(buckets).zip(diffs) {
-            let rows = self.pending.entry(bucket).or_default();
-            *rows.entry(row.data().into()).or_default() += diff;
-        }
-        Ok(())
+        })
     }
 
     fn stage(&mut self, time: Time) -> Result<Staged, PortError> {
-        let counted = |keep: fn(i64) -> bool| -> u64 {
-            let all = self.pending.values().flat_map(Multiset::values);
-            all.filter(|n| keep(**n)).map(|n| n.unsigned_abs()).sum()
+        let changes = std::mem::replace(&mut self.pending, Changes::new(self.rules.hash));
+        let changes = Arc::new(changes);
+        let mut done = Done::default();
+        let plans = match std::mem::replace(&mut self.first, false) {
+            true => {
+                let (plans, removed) = self.compare(&changes);
+                done.files.removed = removed;
+                plans
+            }
+            false => self.rewrite(&changes),
         };
-        let (rows_inserted, rows_deleted) = (counted(|n| n > 0), counted(|n| n < 0));
-        self.pending.values_mut().for_each(|rows| rows.retain(|_, n| *n != 0));
         let runtime = self.runtime.clone();
-        let first = std::mem::replace(&mut self.first, false);
-        let staged = match first {
-            true => runtime.block_on(self.compare(time))?,
-            false => runtime.block_on(self.rewrite(time))?,
-        };
-        let files = serde_json::to_value(&staged).map_err(|e| {
+        runtime.block_on(self.carry_out(time, plans, &mut done))?;
+        let files = serde_json::to_value(&done.files).map_err(|e| {
             PortError::new(PortErrorKind::Invalid, "staged files cannot be named").with_source(e)
         })?;
-        Ok(Staged { view: self.view.clone(), time, rows_inserted, rows_deleted, files })
+        Ok(Staged {
+            view: self.rules.view.clone(),
+            time,
+            rows_inserted: done.inserted,
+            rows_deleted: done.deleted,
+            files,
+        })
     }
 }

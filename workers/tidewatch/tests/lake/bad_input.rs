@@ -82,15 +82,15 @@ fn overflow_is_a_fault_and_is_retracted_with_its_cause() {
 #[test]
 fn a_full_disk_is_named_and_the_next_run_continues() {
     let bench = Bench::empty();
-    let lines: String = (0..80_000)
-        .map(|i| format!("{{\"k\": {i}, \"v\": {}}}\n", (i as u64 * 2_654_435_761) % 1_000_003))
+    let lines: String = (0..80_000u64)
+        .map(|i| format!("{{\"k\": {i}, \"v\": {}}}\n", (i * i * 2_654_435_761) % 1_000_003))
         .collect();
     bench.put("t/a.jsonl", &lines);
     std::fs::write(bench.path("views.sql"), VIEWS.replace("'t/'", "'file://T/t/'"))
         .expect("written");
     // A lake on a disk of its own, in a mount namespace that ends with the shell.
     let script = r#"
-        mkdir "$D/small" && mount -t tmpfs -o size=200k tmpfs "$D/small" || exit 99
+        mkdir "$D/small" && mount -t tmpfs -o size=100k tmpfs "$D/small" || exit 99
         sed -i "s|file://T|file://$D/lake|" "$D/views.sql"
         export TIDEWATCH_LAKE="$D/small"
         "$P" --quiet --config "$D/settings.toml" run "$D/views.sql" --once; echo "full: $?"
