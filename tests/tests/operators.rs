@@ -67,8 +67,9 @@ fn aggregate(name: &str, function: AggregateKind, args: &[usize], output: DataTy
 /// One dataflow with every stateful operator over two sources.
 fn plan() -> Plan {
     let mut p = Plan::default();
-    let source =
-        |name: &str, mode| Operator::Source(Source { name: name.into(), mode, history: false });
+    let source = |name: &str, mode| {
+        Operator::Source(Source { name: name.into(), mode, history: false, unique: None })
+    };
     let a = push(&mut p, "a", source("a", Mode::Changes { diff: 3 }), &[], facts());
     let b = push(&mut p, "b", source("b", Mode::Replace), &[], facts());
     let upsert = Mode::Upsert(Upsert { key: vec![0], version: Some(1), deleted: None });

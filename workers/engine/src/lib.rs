@@ -4,6 +4,7 @@
 //! [`execute::execute`] runs one on threads and processes.
 
 mod backlog;
+pub mod check;
 pub mod execute;
 pub mod faults;
 mod numbers;

@@ -1,18 +1,20 @@
 //! Reading one file exactly as it was logged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
+use engine::check::Check;
 use engine::ports::{Fault, FileBatch, FileBatches, PortError, PortErrorKind, Reader, SourceFile};
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
 use super::list::{etag, object_path};
 use super::location::store_error;
-use super::{Format, SourceConfig, history, hive, json, parquet};
+use super::{Batches, SourceConfig, history, hive};
 use crate::store::Store;
 
 /// Rows per batch.
@@ -75,14 +77,11 @@ impl Reader for LakeReader {
         }
         let bytes = self.runtime.block_on(LakeReader::fetch(&config, file))?;
         let reading = Reading::new(&config, file);
-        let batches: Box<dyn Iterator<Item = FileBatch>> = match hive::partition(&reading) {
+        let batches: Batches = match hive::partition(&reading) {
             Err(fault) => Box::new(std::iter::once(reading.only(fault))),
-            Ok(partition) => match config.format {
-                Format::Parquet => parquet::read(reading, partition, bytes),
-                Format::JsonLines => Box::new(json::read(reading, partition, bytes)),
-            },
+            Ok(partition) => config.format.0.read(reading.clone(), partition, bytes),
         };
-        Ok(Box::new(batches.map(Ok)))
+        Ok(Box::new(batches.map(move |batch| Ok(reading.checked(batch)))))
     }
 }
 
@@ -95,6 +94,11 @@ pub(crate) struct Reading {
     pub declared: SchemaRef,
     /// The same, all nullable: the schema of batches.
     pub schema: SchemaRef,
+    /// Columns that it may lack.
+    pub optional: BTreeSet<String>,
+    /// It may lack nullable columns: it was there when they were declared.
+    pub known: bool,
+    checks: Arc<[Check]>,
 }
 
 impl Reading {
@@ -106,7 +110,31 @@ impl Reading {
             path: file.path.clone(),
             declared: config.schema.clone(),
             schema: Arc::new(Schema::new(nullable)),
+            optional: config.optional.clone(),
+            // What was there was logged together with the declaration.
+            known: config.format.is_table() || file.admitted <= config.declared,
+            checks: config.checks.clone(),
         }
+    }
+
+    /// `batch` without the rows that a check does not accept. Those are faults.
+    fn checked(&self, batch: FileBatch) -> FileBatch {
+        let FileBatch { rows, row_numbers, mut faults } = batch;
+        let mut keep = vec![true; rows.num_rows()];
+        for check in self.checks.iter() {
+            for rejected in check.rejected(&rows) {
+                keep[rejected.row] = false;
+                let row = row_numbers.get(rejected.row).copied();
+                faults.push(self.fault(row, &check.name, rejected.reason));
+            }
+        }
+        if keep.iter().all(|k| *k) {
+            return FileBatch { rows, row_numbers, faults };
+        }
+        let numbered = row_numbers.iter().zip(&keep).filter(|(_, keep)| **keep);
+        let row_numbers = numbered.map(|(n, _)| *n).collect();
+        let rows = filter_record_batch(&rows, &BooleanArray::from(keep)).expect("same length");
+        FileBatch { rows, row_numbers, faults }
     }
 
     pub(crate) fn fault(&self, row: Option<u64>, column: &str, reason: String) -> Fault {
@@ -119,9 +147,19 @@ impl Reading {
         }
     }
 
+    /// No rows, no faults.
+    pub(crate) fn nothing(&self) -> FileBatch {
+        let rows = RecordBatch::new_empty(self.schema.clone());
+        FileBatch { rows, row_numbers: vec![], faults: vec![] }
+    }
+
+    /// A file of which nothing can be read, for this reason.
+    pub(crate) fn broken(&self, reason: String) -> Batches {
+        Box::new(std::iter::once(self.only(self.fault(None, "", reason))))
+    }
+
     /// No rows, one fault.
     pub(crate) fn only(&self, fault: Fault) -> FileBatch {
-        let rows = RecordBatch::new_empty(self.schema.clone());
-        FileBatch { rows, row_numbers: vec![], faults: vec![fault] }
+        FileBatch { faults: vec![fault], ..self.nothing() }
     }
 }
