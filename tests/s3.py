@@ -3,7 +3,7 @@ killed and started again; verified each time.
 
     python tests/s3.py TIDEWATCH REPOSITORY [MINIO]
 
-MINIO is a MinIO binary; without one the server is moto.
+MINIO is a MinIO binary; if it is not there the server is moto.
 """
 
 import os
@@ -23,7 +23,7 @@ import boto3
 from s3_proxy import Proxy
 
 program, repository = sys.argv[1], pathlib.Path(sys.argv[2])
-minio = sys.argv[3] if len(sys.argv) > 3 else shutil.which("minio")
+minio = shutil.which(sys.argv[3] if len(sys.argv) > 3 else "minio")
 temporary = tempfile.TemporaryDirectory()
 folder = pathlib.Path(temporary.name)
 checks = []
@@ -63,8 +63,11 @@ def start_minio():
 
 
 def start_moto():
+    import logging
+
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     return server.get_host_and_port()[1], server.stop
