@@ -9,6 +9,7 @@ mod compression;
 mod convert;
 mod csv;
 mod delta;
+mod guard;
 mod history;
 mod hive;
 mod ipc;
@@ -31,6 +32,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use schemas::Time;
 
+pub use guard::decoding;
 pub use history::history;
 pub use list::{Listed, changes, list, ready};
 pub use location::{Location, open_location};

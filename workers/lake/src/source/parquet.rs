@@ -1,7 +1,5 @@
 //! Parquet files.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use engine::ports::{Fault, FileBatch};
@@ -9,6 +7,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::convert::declared;
+use super::guard::guarded;
 use super::reader::{BATCH_ROWS, Reading};
 use super::shape::Shape;
 use super::{Batches, FileFormat, Partition};
@@ -38,15 +37,15 @@ impl FileFormat for Parquet {
 /// The batches of a Parquet file. One that cannot be opened is one fault.
 pub(crate) fn read(reading: Reading, partition: Partition, bytes: Bytes) -> Batches {
     // A corrupt file must not stop the worker, whatever the decoder does with it.
-    let opened = catch_unwind(AssertUnwindSafe(|| open(&reading, &partition, bytes)));
+    let opened = guarded(|| open(&reading, &partition, bytes));
     match opened {
-        Ok(Ok((_, shape))) if shape.refused => Box::new(std::iter::once(shape.only(&reading))),
-        Ok(Ok((reader, shape))) => {
+        Some(Ok((_, shape))) if shape.refused => Box::new(std::iter::once(shape.only(&reading))),
+        Some(Ok((reader, shape))) => {
             let faults = shape.faults;
             Box::new(RowBatches { reading, partition, reader: Some(reader), faults, next_row: 0 })
         }
-        Ok(Err(error)) => Box::new(std::iter::once(reading.only(broken(&reading, &error)))),
-        Err(_) => Box::new(std::iter::once(reading.only(broken(&reading, &"decoder failed")))),
+        Some(Err(error)) => Box::new(std::iter::once(reading.only(broken(&reading, &error)))),
+        None => Box::new(std::iter::once(reading.only(broken(&reading, &"decoder failed")))),
     }
 }
 
@@ -96,20 +95,20 @@ impl Iterator for RowBatches {
 
     fn next(&mut self) -> Option<FileBatch> {
         let reader = self.reader.as_mut()?;
-        let read = catch_unwind(AssertUnwindSafe(|| reader.next()));
+        let read = guarded(|| reader.next());
         let failed = match read {
-            Ok(Some(Ok(batch))) => {
+            Some(Some(Ok(batch))) => {
                 let mut batch = self.batch(&batch);
                 batch.faults.append(&mut self.faults);
                 return Some(batch);
             }
-            Ok(Some(Err(error))) => error.to_string(),
-            Ok(None) => {
+            Some(Some(Err(error))) => error.to_string(),
+            Some(None) => {
                 self.reader = None;
                 let fault = (!self.faults.is_empty()).then(|| std::mem::take(&mut self.faults));
                 return fault.map(|faults| FileBatch { faults, ..self.reading.nothing() });
             }
-            Err(_) => "decoder failed".to_string(),
+            None => "decoder failed".to_string(),
         };
         self.reader = None;
         let mut last = self.reading.only(broken(&self.reading, &failed));

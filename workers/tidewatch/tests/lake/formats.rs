@@ -182,3 +182,26 @@ fn formats_that_are_not_known_are_refused_with_their_place() {
     let mode = said("format = 'delta'");
     assert!(mode.contains("write mode = 'replace'"), "{mode}");
 }
+
+#[test]
+fn damaged_files_never_stop_the_run() {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    const FILES: usize = 120;
+    for (format, name, bytes) in files() {
+        let mut rng = StdRng::seed_from_u64(11);
+        let bench = Bench::empty();
+        for i in 0..FILES {
+            let mut damaged = bytes.clone();
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..damaged.len());
+                damaged[at] = rng.random();
+            }
+            bench.put_bytes(&format!("t/{i}-{name}"), &damaged);
+        }
+        bench.once(&views(format));
+        // Damage that makes another value of a value is nobody's to find; all else is a fault.
+        assert!(!bench.rows("SELECT * FROM faults").is_empty(), "{name}");
+        bench.verified();
+    }
+}
