@@ -129,7 +129,7 @@ impl Dataflow {
         };
         let began = Instant::now();
         let feed = self.feed.as_ref().expect("it runs");
-        feed.send(Entry { time: self.time, added: vec![file], gone: vec![] });
+        feed.send(Entry::files(self.time, vec![file], vec![]));
         let mut rows = 0;
         loop {
             let Event::Committed { time, rows_inserted, rows_deleted } =

@@ -1,6 +1,7 @@
 //! The law: what is maintained equals batch SQL over the accumulated input, at every committed
 //! time. Random rows with nulls, duplicates, NaN and −0, random retractions, batch splits and
-//! schedules, one and two threads, two processes.
+//! schedules (several times under way at once, workers out of step), one and two threads, two and
+//! three processes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -125,7 +126,7 @@ fn change(world: &mut World, files: &Files, time: u64, size: usize, rng: &mut St
             });
         }
     }
-    Entry { time, added, gone: vec![] }
+    Entry::files(time, added, vec![])
 }
 
 fn catalog() -> Catalog {
@@ -138,7 +139,8 @@ fn catalog() -> Catalog {
     Catalog::new(statements).unwrap_or_else(|e| panic!("{e}"))
 }
 
-async fn check(catalog: &Catalog, capture: &Capture, world: &World, when: &str) {
+async fn check(catalog: &Catalog, capture: &Capture, world: &World, time: u64, seed: u64) {
+    let when = format!("seed {seed} time {time}");
     let mut oracle = Oracle::new(catalog);
     for (source, held) in world {
         let rows: Vec<(Row, i64)> = held
@@ -150,18 +152,18 @@ async fn check(catalog: &Catalog, capture: &Capture, world: &World, when: &str) 
     }
     for view in catalog.views().iter().filter(|v| v.materialized) {
         let want = oracle.rows(&view.name).await.unwrap_or_else(|e| panic!("{}: {e}", view.name));
-        let got = capture.rows(&view.name);
+        let got = capture.rows(&view.name, time);
         let (n, shown) = compare(&view.schema, &[got], &want, 6).expect("comparable");
         assert_eq!(n, 0, "{when}, view {}: {shown:#?}", view.name);
     }
-    let faults = capture.rows(engine::faults::FAULTS);
+    let faults = capture.rows(engine::faults::FAULTS, time);
     assert_eq!(faults.num_rows(), 0, "{when}: {faults:?}");
 }
 
 fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, size: usize) {
     let catalog = catalog();
     let plan = lower(&catalog).unwrap_or_else(|e| panic!("{e}"));
-    let (files, capture) = (Files::default(), Capture::default());
+    let (files, capture) = (Files::at_random_pace(seed), Capture::default());
     let job = Job {
         plan,
         reader: Arc::new(files.clone()),
@@ -183,14 +185,19 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, size: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut world, mut time) = (World::new(), FIRST);
+    // What the sources held at each time.
+    let mut worlds: BTreeMap<u64, World> = BTreeMap::new();
     while time < FIRST + times {
         let last = (time + rng.random_range(0..3)).min(FIRST + times - 1);
         for t in time..=last {
             let size = if rng.random_bool(0.1) { 1 } else { size };
             assert!(feed.send(change(&mut world, &files, t, size.max(1), &mut rng)));
+            worlds.insert(t, world.clone());
         }
         while committed.recv().expect("commits follow entries") < last {}
-        runtime.block_on(check(&catalog, &capture, &world, &format!("seed {seed} time {last}")));
+        for t in capture.times().into_iter().filter(|t| *t >= time) {
+            runtime.block_on(check(&catalog, &capture, &worlds[&t], t, seed));
+        }
         time = last + 1;
     }
     drop(feed);
@@ -208,12 +215,15 @@ fn views_equal_batch_sql_on_two_threads() {
 }
 
 #[test]
-fn views_equal_batch_sql_on_two_processes() {
-    let port = || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("bound").to_string()
-    };
-    let hosts = vec![port(), port()];
-    let cluster = |process| Cluster { threads: 1, process, hosts: hosts.clone() };
-    follow(20, vec![cluster(0), cluster(1)], 6, 30);
+fn views_equal_batch_sql_on_two_and_three_processes() {
+    for (seed, processes) in [(20, 2), (21, 3)] {
+        let ports: Vec<_> = (0..processes)
+            .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            .collect();
+        let hosts: Vec<String> =
+            ports.iter().map(|p| p.local_addr().expect("bound").to_string()).collect();
+        drop(ports);
+        let cluster = |process| Cluster { threads: 1, process, hosts: hosts.clone() };
+        follow(seed, (0..processes).map(cluster).collect(), 6, 30);
+    }
 }

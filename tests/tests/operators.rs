@@ -283,11 +283,11 @@ fn change(
         let plain = file(&rows.iter().map(|r| (r.clone(), 1)).collect::<Vec<_>>());
         add("u", path, vec![plain.project(&[0, 1, 2]).expect("three columns")], live);
     }
-    Entry { time, added, gone }
+    Entry::files(time, added, gone)
 }
 
-fn held(capture: &Capture, view: &str) -> Vec<Cells> {
-    let batch = capture.rows(view);
+fn held(capture: &Capture, view: &str, time: u64) -> Vec<Cells> {
+    let batch = capture.rows(view, time);
     let cell = |c: &ArrayRef, i: usize| match c.as_string_opt::<i32>() {
         _ if c.is_null(i) => None,
         Some(s) => Some(s.value(i).to_string()),
@@ -304,7 +304,7 @@ const VIEWS: [&str; 6] = ["by_k", "total", "distinct", "inner", "left", "u"];
 
 /// Run `times` entries, up to `burst` under way at once, and compare at every committed time.
 fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
-    let (files, capture) = (Files::default(), Capture::default());
+    let (files, capture) = (Files::at_random_pace(seed), Capture::default());
     let job = Job {
         plan: plan(),
         reader: Arc::new(files.clone()),
@@ -325,14 +325,20 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
     }
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut world, mut live, mut time) = (World::default(), vec![], 5);
+    // What the sources held at each time.
+    let mut worlds: BTreeMap<u64, World> = BTreeMap::new();
     while time < 5 + times {
         let last = (time + rng.random_range(0..burst)).min(4 + times);
         for t in time..=last {
             assert!(feed.send(change(&mut world, &files, &mut live, t, &mut rng)));
+            worlds.insert(t, world.clone());
         }
         while committed.recv().expect("commits follow entries") < last {}
-        for view in VIEWS {
-            assert_eq!(held(&capture, view), world.meaning(view), "seed {seed} time {last} {view}");
+        for t in capture.times().into_iter().filter(|t| *t >= time) {
+            for view in VIEWS {
+                let want = worlds[&t].meaning(view);
+                assert_eq!(held(&capture, view, t), want, "seed {seed} time {t} {view}");
+            }
         }
         time = last + 1;
     }

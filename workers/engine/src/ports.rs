@@ -59,6 +59,16 @@ pub struct Entry {
     pub added: Vec<SourceFile>,
     /// Files whose rows count no more.
     pub gone: Vec<SourceFile>,
+    /// What is wrong with sources beside the rows of their files. In the first entry of an
+    /// incarnation only; `origin` and `file` name source and path.
+    pub faults: Vec<Fault>,
+}
+
+impl Entry {
+    /// Only files that come and go.
+    pub fn files(time: Time, added: Vec<SourceFile>, gone: Vec<SourceFile>) -> Entry {
+        Entry { time, added, gone, faults: vec![] }
+    }
 }
 
 /// One batch of a file.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use arrow::datatypes::FieldRef;
 use engine::faults::FAULTS;
 use engine::plan::Mode;
-use engine::ports::SourceFile;
+use engine::ports::{Fault, SourceFile};
 use lake::Store;
 use lake::log::{LakeState, Statement as Logged};
 use lake::published::Published;
@@ -158,7 +158,7 @@ pub async fn histories(
 ) -> Result<Vec<SourceFile>> {
     let mut files = vec![];
     for source in catalog.sources() {
-        if !matches!(source.mode, Mode::Upsert(_)) || !state.lost.contains(&source.name) {
+        if !matches!(source.mode, Mode::Upsert(_)) || !state.lost.contains_key(&source.name) {
             continue;
         }
         let name = format!("{}_history", source.name);
@@ -170,6 +170,31 @@ pub async fn histories(
         files.extend(history(store, &source.name, at, version).await?);
     }
     Ok(files)
+}
+
+/// Files that `append` and `changes` sources lost since they were stated: files only appear there.
+pub fn losses(catalog: &Catalog, state: &LakeState) -> Vec<Fault> {
+    let mut faults = vec![];
+    for source in catalog.sources() {
+        if !matches!(source.mode, Mode::Append | Mode::Changes { .. }) {
+            continue;
+        }
+        let stated = state.statements.get(&id(&source.statement)).map_or(0, |s| s.t);
+        let lost = state.lost.get(&source.name).into_iter().flatten();
+        faults.extend(lost.filter(|(_, t)| **t > stated).map(|(path, _)| {
+            Fault {
+                origin: source.name.clone(),
+                file: path.clone(),
+                row: None,
+                column: String::new(),
+                reason:
+                    "was deleted or overwritten, and its rows were taken back: files only appear \
+                     in this source (mode = 'replace' allows it)"
+                        .to_string(),
+            }
+        }));
+    }
+    faults
 }
 
 /// The sources, opened. `created` says when each was declared.

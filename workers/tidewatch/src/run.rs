@@ -260,7 +260,8 @@ fn incarnation(
     let mut live: Vec<SourceFile> = state.live_files().cloned().collect();
     live.extend(histories);
     following.sent.insert(state.t, (Instant::now(), live.len()));
-    feed.send(Entry { time: state.t, added: live, gone: vec![] });
+    let faults = catalog::losses(&catalog, &state);
+    feed.send(Entry { time: state.t, added: live, gone: vec![], faults });
     let end = following.follow(&feed, &events, &workers);
     drop(feed);
     let finished = workers.join().map_err(|_| anyhow!("a worker panicked"))?;

@@ -21,7 +21,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::{Context, Rendered, Whole};
 use crate::faults::fault_columns;
 use crate::plan::{Mode, Source};
-use crate::ports::{Entry, FileBatch, FileBatches, PortError, PortErrorKind, SourceFile};
+use crate::ports::{Entry, Fault, FileBatch, FileBatches, PortError, PortErrorKind, SourceFile};
 
 /// Columns that upsert and its history need beside the declared ones: admitting time, path, row
 /// number.
@@ -80,6 +80,7 @@ type At = (Capability<Time>, Capability<Time>);
 enum Task {
     Add(SourceFile),
     Remove(SourceFile),
+    Say(Vec<Fault>),
 }
 
 /// What one step hands on.
@@ -123,18 +124,21 @@ impl Reading {
     }
 
     fn admit(&mut self, entry: &Entry, at: &At) {
-        let mine = |f: &&SourceFile| {
-            f.source == self.source
-                && fnv(&f.path) % self.context.worker.peers as u64
-                    == self.context.worker.index as u64
+        let falls_here = |source: &str, path: &str| {
+            let worker = self.context.worker;
+            source == self.source && fnv(path) % worker.peers as u64 == worker.index as u64
         };
+        let mine = |f: &&SourceFile| falls_here(&f.source, &f.path);
         if entry.added.iter().any(SourceFile::is_history) {
             let live = entry.added.iter().filter(|f| f.source == self.source && !f.is_history());
             self.admitted = live.map(|f| (f.path.clone(), f.admitted)).collect();
         }
         let gone = entry.gone.iter().filter(mine).cloned().map(Task::Remove);
         let added = entry.added.iter().filter(mine).cloned().map(Task::Add);
-        self.work.extend(gone.chain(added).map(|task| (at.clone(), task)));
+        let faults = entry.faults.iter().filter(|f| falls_here(&f.origin, &f.file));
+        let faults: Vec<Fault> = faults.cloned().collect();
+        let said = (!faults.is_empty()).then_some(Task::Say(faults));
+        self.work.extend(gone.chain(added).chain(said).map(|task| (at.clone(), task)));
     }
 
     /// Do one batch of work; `None` when there is none.
@@ -151,6 +155,10 @@ impl Reading {
                 let rows = said.rows.into_iter().map(negate).collect();
                 let faults = said.faults.into_iter().map(negate).collect();
                 Some(Step { at, rows, faults })
+            }
+            Task::Say(faults) => {
+                let faults = said(&faults, *at.0.time());
+                Some(Step { at, rows: vec![], faults: faults.into_iter().collect() })
             }
             Task::Add(file) => match self.next_batch(&file) {
                 Ok(Some(batch)) => {
@@ -199,18 +207,10 @@ impl Reading {
             Mode::Append | Mode::Replace => {}
         }
         let rows = Updates::new(columns, Lane::constant(time, n), count);
-        let faults = match batch.faults.len() {
-            0 => None,
-            m => Some(Updates::new(
-                fault_columns(&batch.faults),
-                Lane::constant(time, m),
-                Lane::constant(1, m),
-            )),
-        };
         let step = Step {
             at,
             rows: (n > 0).then_some(rows).into_iter().collect(),
-            faults: faults.into_iter().collect(),
+            faults: said(&batch.faults, time).into_iter().collect(),
         };
         self.remember(file, &step);
         step
@@ -290,6 +290,13 @@ fn meta_columns(file: &SourceFile, batch: &FileBatch) -> [ArrayRef; META_COLUMNS
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&file.path, n))),
         Arc::new(Int64Array::from_iter_values(rows)),
     ]
+}
+
+/// `faults` at `time`, if there are any.
+fn said(faults: &[Fault], time: Time) -> Option<Updates> {
+    let n = faults.len();
+    let all = || Updates::new(fault_columns(faults), Lane::constant(time, n), Lane::constant(1, n));
+    (n > 0).then(all)
 }
 
 fn negated(mut updates: Updates) -> Updates {

@@ -158,7 +158,7 @@ impl Sequencer {
         {
             tracing::warn!(%error, t = entry.t, "the log could not be cut; the next try follows");
         }
-        Ok(Entry { time: entry.t, added, gone })
+        Ok(Entry::files(entry.t, added, gone))
     }
 
     /// End the incarnation, so that the next one need not wait.

@@ -1,6 +1,6 @@
 //! The fold of the log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use engine::ports::SourceFile;
 use schemas::Time;
@@ -34,9 +34,11 @@ pub struct LakeState {
     pub statements: BTreeMap<String, Stated>,
     /// Live files, by source and path.
     pub files: BTreeMap<String, BTreeMap<String, SourceFile>>,
-    /// Sources that lost files: what those brought to an upsert source is in its history only.
+    /// Files that were deleted or overwritten, by source and path, and when that was logged last.
+    /// What they brought to an upsert source is in its history only; to an append source their
+    /// loss is a fault.
     #[serde(default)]
-    pub lost: BTreeSet<String>,
+    pub lost: BTreeMap<String, BTreeMap<String, Time>>,
 }
 
 /// A statement in force.
@@ -86,7 +88,8 @@ impl LakeState {
                 FileOp::Add => drop(files.insert(file.path.clone(), file.clone())),
                 FileOp::Gone => {
                     files.remove(&file.path);
-                    self.lost.insert(file.source.clone());
+                    let lost = self.lost.entry(file.source.clone()).or_default();
+                    lost.insert(file.path.clone(), entry.t);
                 }
             }
         }

@@ -14,6 +14,23 @@ fn append_takes_back_the_rows_of_a_file_that_vanishes() {
     std::fs::remove_file(bench.lake().join("t/a.jsonl")).expect("removed");
     bench.once(views);
     assert_eq!(bench.rows("SELECT * FROM s"), ["1,7"]);
+    let faults = || bench.rows("SELECT origin, file, reason FROM faults");
+    let said = faults();
+    assert!(said.len() == 1 && said[0].contains("a.jsonl"), "{said:?}");
+    assert!(said[0].contains("was deleted or overwritten"), "{said:?}");
+    bench.verified();
+    // An overwritten file counts as what it is now, and stays a fault while it runs and after.
+    let mut run = bench.command(&["run"]).spawn().expect("starts");
+    bench.put("t/b.jsonl", "{\"k\": 1, \"v\": 8}\n");
+    bench.eventually("SELECT * FROM s", &["1,8"]);
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    bench.once(views);
+    assert_eq!(faults().len(), 2, "{:?}", faults());
+    bench.verified();
+    // Stated anew, it begins without a past.
+    bench.once(&views.replace("v BIGINT", "v INTEGER"));
+    assert!(faults().is_empty(), "{:?}", faults());
     bench.verified();
 }
 
