@@ -6,6 +6,7 @@ killed and started again; verified each time.
 MINIO is a MinIO binary; if it is not there the server is moto.
 """
 
+import gzip
 import os
 import pathlib
 import random
@@ -19,6 +20,8 @@ import time
 import urllib.request
 
 import boto3
+import deltalake
+import pyarrow as pa
 
 from s3_proxy import Proxy
 
@@ -151,6 +154,29 @@ rows = run("sql", "--format", "csv", "SELECT count(*) AS n FROM campaign_feature
 check("a query", int(rows.split()[1]) > 0)
 check("vacuum", run("lake", "vacuum", "--keep-minutes", "0").returncode == 0)
 verified("after vacuum")
+
+# Sources of other formats, followed while the store fails.
+environment["TIDEWATCH_LAKE"] = "s3://tide/other"
+options = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true"}
+options |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_REGION": "us-east-1"}
+statements = folder / "other.sql"
+statements.write_text(
+    "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/', format = 'delta', mode = 'replace');"
+    "CREATE SOURCE names (k BIGINT, name VARCHAR) WITH (location = 'names/', format = 'csv', mode = 'replace');"
+    "CREATE MATERIALIZED VIEW s AS SELECT name, sum(v) AS v FROM t JOIN names ON t.k = names.k GROUP BY name;"
+)
+proxy.trouble = 0.1
+for version, v in enumerate([10, 20]):
+    data = pa.table({"k": [1, 2], "v": [v, 2 * v]})
+    mode = "append" if version == 0 else "overwrite"
+    deltalake.write_deltalake("s3://tide/other/t", data, mode=mode, storage_options=options)
+    named = gzip.compress(b"k,name\n1,one\n2,two\n")
+    s3.put_object(Bucket="tide", Key="other/names/names.csv.gz", Body=named)
+    ran = run("run", str(statements), "--once").returncode
+    rows = run("sql", "--format", "csv", "SELECT name, v FROM s ORDER BY name").stdout.split()
+    equal = "0 differences" in run("verify").stdout
+    right = [f"one,{v}", f"two,{2 * v}"] == rows[1:]
+    check(f"a Delta table and compressed CSV, version {version}", ran == 0 and right and equal)
 
 del environment["AWS_ACCESS_KEY_ID"]
 denied = subprocess.run([program, "verify"], env=environment, capture_output=True, text=True)

@@ -105,20 +105,26 @@ impl Reading {
     fn new(config: &SourceConfig, file: &SourceFile) -> Self {
         let fields = config.schema.fields().iter();
         let nullable: Vec<_> = fields.map(|f| f.as_ref().clone().with_nullable(true)).collect();
+        // A table has the columns that were declared: files that lack one are older than it.
+        let table = config.schema.fields().iter().filter(|f| f.is_nullable());
+        let table = table.filter(|_| config.format.is_table()).map(|f| f.name().clone());
         Reading {
             source: config.name.clone(),
             path: file.path.clone(),
             declared: config.schema.clone(),
             schema: Arc::new(Schema::new(nullable)),
-            optional: config.optional.clone(),
+            optional: config.optional.iter().cloned().chain(table).collect(),
             // What was there was logged together with the declaration.
-            known: config.format.is_table() || file.admitted <= config.declared,
+            known: file.admitted <= config.declared,
             checks: config.checks.clone(),
         }
     }
 
     /// `batch` without the rows that a check does not accept. Those are faults.
     fn checked(&self, batch: FileBatch) -> FileBatch {
+        if self.checks.is_empty() {
+            return batch;
+        }
         let FileBatch { rows, row_numbers, mut faults } = batch;
         let mut keep = vec![true; rows.num_rows()];
         for check in self.checks.iter() {

@@ -125,6 +125,7 @@ fn an_added_column_is_null_in_the_older_files_of_a_table() {
     commit(&bench, 1, &[meta_data(&["k", "v", "w"], &[]), add("b.parquet")]);
     bench.once(&sql);
     assert_eq!(bench.rows("SELECT * FROM s"), ["1,", "2,200"]);
+    assert!(bench.rows("SELECT * FROM faults").is_empty());
     bench.verified();
 }
 
