@@ -34,7 +34,7 @@ impl Reader for Memory {
 }
 
 /// Counts rows and forgets them.
-struct Nowhere;
+pub struct Nowhere;
 
 struct Counting {
     view: String,
@@ -158,4 +158,21 @@ impl Drop for Dataflow {
 pub fn median(mut durations: Vec<Duration>) -> Duration {
     durations.sort_unstable();
     durations[durations.len() / 2]
+}
+
+/// User and system seconds of this process so far.
+pub fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name may hold spaces; behind it, fields 14 and 15 are ticks of 10 ms.
+    let rest = text.rsplit(')').next().unwrap_or_default();
+    let field = |n: usize| rest.split_whitespace().nth(n).and_then(|v| v.parse::<f64>().ok());
+    (field(11).unwrap_or(0.0) + field(12).unwrap_or(0.0)) / 100.0
+}
+
+/// The most memory this process ever held, bytes.
+pub fn peak_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.split_whitespace().next()).and_then(|v| v.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }

@@ -69,8 +69,8 @@ WINDOW day AS (PARTITION BY campaign_id ORDER BY hour
 
 CREATE VIEW usual AS
 SELECT *, count(*) OVER slot AS usual_hours,
-       median(spend) OVER slot AS spend_median, mad(spend) OVER slot AS spend_mad,
-       median(rev) OVER slot AS rev_median, mad(rev) OVER slot AS rev_mad
+       median(spend::DOUBLE) OVER slot AS spend_median, mad(spend::DOUBLE) OVER slot AS spend_mad,
+       median(rev::DOUBLE) OVER slot AS rev_median, mad(rev::DOUBLE) OVER slot AS rev_mad
 FROM rolling
 WINDOW slot AS (PARTITION BY campaign_id, date_part('dow', hour), date_part('hour', hour)
                 ORDER BY hour

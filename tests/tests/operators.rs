@@ -67,12 +67,15 @@ fn aggregate(name: &str, function: AggregateKind, args: &[usize], output: DataTy
 /// One dataflow with every stateful operator over two sources.
 fn plan() -> Plan {
     let mut p = Plan::default();
-    let source =
-        |name: &str, mode| Operator::Source(Source { name: name.into(), mode, history: false });
+    let source = |name: &str, mode| {
+        let unique = (name == "q").then(|| vec![0]);
+        Operator::Source(Source { name: name.into(), mode, history: false, unique })
+    };
     let a = push(&mut p, "a", source("a", Mode::Changes { diff: 3 }), &[], facts());
     let b = push(&mut p, "b", source("b", Mode::Replace), &[], facts());
     let upsert = Mode::Upsert(Upsert { key: vec![0], version: Some(1), deleted: None });
     let u = push(&mut p, "u", source("u", upsert), &[], facts());
+    let q = push(&mut p, "q", source("q", Mode::Replace), &[], facts());
     let sums = || {
         vec![
             aggregate("n", AggregateKind::Count, &[], DataType::Int64),
@@ -119,6 +122,7 @@ fn plan() -> Plan {
         ("inner", inner),
         ("left", left),
         ("u", u),
+        ("q", q),
     ] {
         p.output(Output { view: view.into(), node, time_column: None }).expect("node exists");
     }
@@ -129,8 +133,10 @@ fn plan() -> Plan {
 #[derive(Clone, Default)]
 struct World {
     a: BTreeMap<Row, i64>,
-    b: BTreeMap<String, Vec<Row>>,
+    /// By admitting time and path, as `q`.
+    b: BTreeMap<(u64, String), Vec<Row>>,
     u: BTreeMap<Option<i64>, Version>,
+    q: BTreeMap<(u64, String), Vec<Row>>,
 }
 
 fn text(v: Option<i64>) -> Option<String> {
@@ -179,6 +185,13 @@ impl World {
                 all
             }
             "u" => self.u.values().map(|w| cells(&w.4)).collect(),
+            "q" => {
+                let mut first = BTreeMap::new();
+                for row in self.q.values().flatten() {
+                    first.entry(row.0).or_insert_with(|| cells(row));
+                }
+                first.into_values().collect()
+            }
             _ => {
                 let mut out = vec![];
                 for l in &a {
@@ -253,19 +266,22 @@ fn change(
         let batches = vec![file(&changes[..half]), file(&changes[half..])];
         add("a", format!("{time}-{part}"), batches, live);
     }
-    for path in ["x", "y", "z"] {
+    for (source, path) in ["b", "q"].into_iter().flat_map(|s| ["x", "y", "z"].map(|p| (s, p))) {
         if !rng.random_bool(0.3) {
             continue;
         }
-        if let Some(i) = live.iter().position(|f| f.source == "b" && f.path == path) {
-            gone.push(live.remove(i));
-            world.b.remove(path);
+        let held = if source == "b" { &mut world.b } else { &mut world.q };
+        if let Some(i) = live.iter().position(|f| f.source == source && f.path == path) {
+            let old = live.remove(i);
+            held.remove(&(old.admitted, path.into()));
+            gone.push(old);
         }
         if rng.random_bool(0.8) {
             let rows: Vec<Row> = (0..rng.random_range(0..6)).map(|_| random_row(rng)).collect();
             let plain = file(&rows.iter().map(|r| (r.clone(), 1)).collect::<Vec<_>>());
-            world.b.insert(path.into(), rows);
-            add("b", path.into(), vec![plain.project(&[0, 1, 2]).expect("three columns")], live);
+            held.insert((time, path.into()), rows);
+            let plain = plain.project(&[0, 1, 2]).expect("three columns");
+            add(source, path.into(), vec![plain], live);
         }
     }
     if rng.random_bool(0.7) {
@@ -299,7 +315,7 @@ fn held(capture: &Capture, view: &str, time: u64) -> Vec<Cells> {
     rows
 }
 
-const VIEWS: [&str; 6] = ["by_k", "total", "distinct", "inner", "left", "u"];
+const VIEWS: [&str; 7] = ["by_k", "total", "distinct", "inner", "left", "u", "q"];
 
 /// Run `times` entries, up to `burst` under way at once, and compare at every committed time.
 fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
@@ -339,6 +355,10 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
                 let want = worlds[&t].meaning(view);
                 assert_eq!(held(&capture, view, t), want, "seed {seed} time {t} {view}");
             }
+            // Every row of q counts or is a fault.
+            let q = worlds[&t].q.values().map(Vec::len).sum::<usize>();
+            let faults = q - worlds[&t].meaning("q").len();
+            assert_eq!(held(&capture, "faults", t).len(), faults, "seed {seed} time {t} faults");
         }
         time = last + 1;
     }

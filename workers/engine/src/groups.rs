@@ -347,9 +347,8 @@ impl Groups {
     pub(crate) fn drained(&mut self, time: Time) -> Result<Updates, ArrowError> {
         let groups: Vec<u32> = (0..self.ends.len() as u32).collect();
         let columns = self.key_columns(&groups)?;
-        let lane = |at: usize| -> Vec<i128> {
-            groups.iter().map(|g| self.number(*g, at)).collect()
-        };
+        let lane =
+            |at: usize| -> Vec<i128> { groups.iter().map(|g| self.number(*g, at)).collect() };
         let count = Lane::each(lane(0).into_iter().map(|n| n as i64).collect());
         let sums = (1..self.layout.width).map(|at| Lane::each(lane(at))).collect();
         let all = Updates::with_sums(columns, Lane::constant(time, groups.len()), count, sums);

@@ -4,9 +4,10 @@
 //! [`execute::execute`] runs one on threads and processes.
 
 mod backlog;
-mod groups;
+pub mod check;
 pub mod execute;
 pub mod faults;
+mod groups;
 mod numbers;
 mod operators;
 pub mod plan;

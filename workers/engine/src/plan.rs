@@ -88,6 +88,9 @@ pub struct Source {
     pub mode: Mode,
     /// For an upsert source: its accepted history (`<source>_history`) instead of its current rows.
     pub history: bool,
+    /// For sources of which files are whole rows: columns of which only the first row counts, by
+    /// (log time that admitted the file, path, row number); the others are faults.
+    pub unique: Option<Vec<usize>>,
 }
 
 /// How a source's files become rows.
@@ -390,7 +393,13 @@ impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Operator::Source(s) if s.history => write!(f, "source {}_history", s.name),
-            Operator::Source(s) => write!(f, "source {} {:?}", s.name, s.mode),
+            Operator::Source(s) => {
+                write!(f, "source {} {:?}", s.name, s.mode)?;
+                match &s.unique {
+                    Some(key) => write!(f, " unique {key:?}"),
+                    None => Ok(()),
+                }
+            }
             Operator::Map { predicate, columns } => {
                 write!(f, "map")?;
                 if let Some(p) = predicate {

@@ -13,7 +13,9 @@ use crate::faults::{FAULTS, fault_schema};
 use crate::operators::join::Joining;
 use crate::operators::map::Mapping;
 use crate::operators::{Context, Rendered, Rows};
-use crate::operators::{accumulate, aggregate, commit, distinct, join, map, output, source, upsert, window};
+use crate::operators::{
+    accumulate, aggregate, commit, distinct, join, map, output, source, unique, upsert, window,
+};
 use crate::plan::{Aggregate, AggregateKind, Mode, Node, Operator, Plan, Source};
 use crate::ports::{Entry, PortError, Sink, ViewSpec};
 
@@ -130,8 +132,7 @@ impl<'s> Walk<'s, '_> {
         let files = match self.files.get(&source.name) {
             Some(files) => files.clone(),
             None => {
-                let read =
-                    source::read(self.entries.clone(), &source.name, &source.mode, self.context);
+                let read = source::read(self.entries.clone(), source, self.context);
                 self.faults.extend(read.faults);
                 self.files.insert(source.name.clone(), read.rows.clone());
                 read.rows
@@ -141,7 +142,10 @@ impl<'s> Walk<'s, '_> {
             Mode::Upsert(upsert) if !source.history => {
                 Rendered::clean(upsert::render(files, upsert, &node.schema, self.context))
             }
-            _ => Rendered::clean(files),
+            _ => match &source.unique {
+                Some(key) => unique::render(files, &source.name, key, &node.schema, self.context),
+                None => Rendered::clean(files),
+            },
         }
     }
 }

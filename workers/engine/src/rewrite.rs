@@ -3,6 +3,7 @@
 //! No rule moves an expression that can fail across a filter, a join or a window: what faults must
 //! not depend on the plan.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -11,11 +12,15 @@ use datafusion_physical_expr::ScalarFunctionExpr;
 use datafusion_physical_expr::expressions::{Column, Literal};
 
 use crate::plan::{
-    Bound, Expr, FrameUnits, InvalidNode, Node, NodeId, Operator, Plan, WindowFunction, WindowKind,
+    Bound, Expr, FrameUnits, InvalidNode, Mode, Node, NodeId, Operator, Plan, WindowFunction,
+    WindowKind,
 };
 
 /// Scalar functions that give a value for every argument of their types.
 const TOTAL_FUNCTIONS: [&str; 2] = ["date_part", "date_trunc"];
+
+/// The column of a `changes` source that is no output.
+const DIFF: &str = "_diff";
 
 /// Rewrite `plan` until no rule applies.
 ///
@@ -27,6 +32,43 @@ pub fn rewrite(plan: &Plan) -> Result<Plan, InvalidNode> {
         plan = live(&projected(&fused)?)?;
     }
     Ok(plan)
+}
+
+/// The columns that `plan` reads of its sources, by name. A source that is not there is read whole.
+pub fn columns_read(plan: &Plan) -> HashMap<String, BTreeSet<String>> {
+    let mut read: HashMap<String, BTreeSet<String>> = HashMap::new();
+    let mut whole: BTreeSet<&str> = BTreeSet::new();
+    let source = |id: NodeId| match &plan.nodes()[id].operator {
+        Operator::Source(source) => Some(source),
+        _ => None,
+    };
+    for (id, node) in plan.nodes().iter().enumerate() {
+        for (input, source) in node.inputs.iter().filter_map(|i| source(*i).map(|s| (*i, s))) {
+            let Operator::Map { predicate, columns } = &node.operator else {
+                whole.insert(&source.name);
+                continue;
+            };
+            let names = read.entry(source.name.clone()).or_default();
+            if matches!(source.mode, Mode::Changes { .. }) {
+                names.insert(DIFF.to_string());
+            }
+            for expr in predicate.iter().chain(columns) {
+                let schema = &plan.nodes()[input].schema;
+                every(expr, |e| {
+                    names.extend(bare(e).map(|c| schema.field(c).name().clone()));
+                    true
+                });
+            }
+        }
+        if let Some(source) = source(id)
+            && (source.unique.is_some() || source.history || matches!(source.mode, Mode::Upsert(_)))
+        {
+            whole.insert(&source.name);
+        }
+    }
+    whole.extend(plan.outputs().iter().filter_map(|o| source(o.node)).map(|s| s.name.as_str()));
+    read.retain(|name, _| !whole.contains(name.as_str()));
+    read
 }
 
 /// Copy `plan`, node by node, as `f` says; it returns where the node's rows are in the copy.
@@ -187,7 +229,9 @@ impl Stack {
 
     fn fused(&self, plan: &Plan, copy: &mut Plan) -> Result<NodeId, InvalidNode> {
         let upper = &plan.nodes()[self.upper];
-        let Operator::Window { order, .. } = &upper.operator else { return copy.push(upper.clone()) };
+        let Operator::Window { order, .. } = &upper.operator else {
+            return copy.push(upper.clone());
+        };
         // Inputs before the upper window have the same places in the copy.
         let input = plan.nodes()[self.input].schema.clone();
         let width = input.fields().len();
@@ -281,7 +325,7 @@ fn reads_only(expr: &Expr, width: usize) -> bool {
     every(expr, |e| bare(e).is_none_or(|c| c < width))
 }
 
-fn every(expr: &Expr, holds: impl Fn(&Expr) -> bool) -> bool {
+fn every(expr: &Expr, mut holds: impl FnMut(&Expr) -> bool) -> bool {
     let mut all = true;
     let walked = expr.apply(|e| {
         all &= holds(e);

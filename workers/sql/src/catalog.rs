@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::TableReference;
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan};
 use datafusion::prelude::SessionContext;
+use engine::check::Check;
 use engine::faults::FAULTS;
 use engine::history_schema;
 use engine::plan::{Mode, Upsert};
 use futures::executor::block_on;
 use schemas::normal::{normal_schema, normal_type};
 
-use crate::error::{SqlError, SqlErrorKind};
+use crate::error::{Place, SqlError, SqlErrorKind};
+use crate::lower::{physical, refuse_unstable_expr};
 use crate::session::planning_session;
-use crate::statement::{SourceStatement, Statement, StatementKind, ViewStatement};
+use crate::statement::{CheckStatement, SourceStatement, Statement, StatementKind, ViewStatement};
 
 /// A source, checked.
 #[derive(Clone, Debug)]
@@ -30,23 +32,20 @@ pub struct SourceDef {
     pub schema: SchemaRef,
     /// Folder or URL; relative to the lake.
     pub location: String,
-    /// `parquet` or `json`.
-    pub format: FileFormat,
+    /// How its files are written, as the statement says; who reads them knows the names.
+    pub format: String,
     /// How files become rows.
     pub mode: Mode,
+    /// Columns that files may lack.
+    pub optional: Vec<String>,
+    /// What has to hold of each row of its files.
+    pub checks: Vec<Check>,
+    /// Key columns of which only the first row counts; the others are faults.
+    pub unique: Option<Vec<usize>>,
     /// Column of the event time.
     pub event_time: Option<usize>,
     /// The statement.
     pub statement: Statement,
-}
-
-/// How a source's files are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Apache Parquet.
-    Parquet,
-    /// One JSON object per line.
-    JsonLines,
 }
 
 /// A view, planned.
@@ -224,15 +223,9 @@ fn source_def(
         source.options.get(name).map(|c| find(name, &c.to_lowercase())).transpose()
     };
     let key = source.key.iter().map(|k| find("PRIMARY KEY", k)).collect::<Result<Vec<_>, _>>()?;
+    let unique = unique(&source, &key)?;
     let mode = mode(&source, key, &file_schema, option("version")?, option("deleted")?)?;
-    let format = match source.options.get("format").map(String::as_str) {
-        None | Some("parquet") => FileFormat::Parquet,
-        Some("json") => FileFormat::JsonLines,
-        Some(other) => {
-            let hint = "the formats are 'parquet' and 'json' (one object per line)";
-            return Err(invalid(format!("unknown format '{other}'"), hint));
-        }
-    };
+    let format = source.options.get("format").map_or("parquet", String::as_str).to_string();
     let location = source.options.get("location").cloned().ok_or_else(|| {
         invalid(
             format!("source '{}' has no location", source.name),
@@ -246,9 +239,66 @@ fn source_def(
         }
         _ => file_schema.clone(),
     };
-    let event_time = option("event_time")?;
-    let name = source.name;
-    Ok(SourceDef { name, file_schema, schema, location, format, mode, event_time, statement })
+    let checks = checks(&context.state(), &source, &file_schema)
+        .map_err(|(e, place)| e.within(&statement.origin, place))?;
+    Ok(SourceDef {
+        optional: source.columns.iter().filter(|c| c.optional).map(|c| c.name.clone()).collect(),
+        event_time: option("event_time")?,
+        name: source.name,
+        file_schema,
+        schema,
+        location,
+        format,
+        mode,
+        checks,
+        unique,
+        statement,
+    })
+}
+
+/// The key whose repeated rows are faults.
+fn unique(source: &SourceStatement, key: &[usize]) -> Result<Option<Vec<usize>>, SqlError> {
+    match source.options.get("duplicates").map(String::as_str) {
+        None | Some("keep") => return Ok(None),
+        Some("fault") => {}
+        Some(other) => {
+            let hint = "write 'keep' (the default) or 'fault'";
+            return Err(invalid(format!("unknown value '{other}' of 'duplicates'"), hint));
+        }
+    }
+    match source.options.get("mode").map_or("append", String::as_str) {
+        "append" | "replace" if key.is_empty() => Err(invalid(
+            format!("source '{}' says what to do with duplicates, but not of what", source.name),
+            "add PRIMARY KEY (…) to its columns",
+        )),
+        "append" | "replace" => Ok(Some(key.to_vec())),
+        mode => Err(invalid(
+            format!("'duplicates' does not go with mode '{mode}'"),
+            "leave it out: 'upsert' keeps the newest version of a key, 'changes' adds diffs up",
+        )),
+    }
+}
+
+/// The declared checks over rows of `schema`. Errors come with the place they are relative to.
+fn checks(
+    state: &SessionState,
+    source: &SourceStatement,
+    schema: &SchemaRef,
+) -> Result<Vec<Check>, (SqlError, Place)> {
+    let rows = nullable(schema);
+    let one = |check: &CheckStatement| -> Result<Check, SqlError> {
+        let typed = DFSchema::try_from(rows.as_ref().clone())?;
+        let expr = state.create_logical_expr(&check.sql, &typed)?;
+        let boolean = expr.get_type(&typed)?;
+        if boolean != DataType::Boolean {
+            let m = format!("check '{}' is {boolean}, not true or false", check.name);
+            return Err(invalid(m, "compare something"));
+        }
+        refuse_unstable_expr(&expr)?;
+        let predicate = physical(state, &expr, &typed, &rows)?;
+        Ok(Check { name: check.name.clone(), text: check.sql.clone(), predicate })
+    };
+    source.checks.iter().map(|c| one(c).map_err(|e| (e, c.place))).collect()
 }
 
 fn mode(

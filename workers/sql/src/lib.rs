@@ -13,11 +13,13 @@ mod parse;
 mod session;
 mod statement;
 
-pub use catalog::{Catalog, FileFormat, SourceDef, ViewDef};
+pub use catalog::{Catalog, SourceDef, ViewDef};
 pub use compare::{Difference, compare};
 pub use error::{Place, SqlError, SqlErrorKind};
 pub use lower::lower;
 pub use oracle::{Oracle, query};
 pub use parse::parse;
 pub use session::query_session;
-pub use statement::{ColumnStatement, SourceStatement, Statement, StatementKind, ViewStatement};
+pub use statement::{
+    CheckStatement, ColumnStatement, SourceStatement, Statement, StatementKind, ViewStatement,
+};

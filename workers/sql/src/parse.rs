@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use datafusion::sql::sqlparser::ast::{ColumnOption, TableConstraint};
+use datafusion::sql::sqlparser::ast::{
+    CheckConstraint, ColumnDef, ColumnOption, Expr, Spanned, TableConstraint, Value,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Place, SqlError, SqlErrorKind};
-use crate::statement::{ColumnStatement, SourceStatement, Statement, StatementKind, ViewStatement};
+use crate::statement::{
+    CheckStatement, ColumnStatement, SourceStatement, Statement, StatementKind, ViewStatement,
+};
 
-const SOURCE_OPTIONS: [&str; 6] =
-    ["location", "format", "mode", "version", "deleted", "event_time"];
+const SOURCE_OPTIONS: [&str; 7] =
+    ["location", "format", "mode", "version", "deleted", "event_time", "duplicates"];
 const VIEW_OPTIONS: [&str; 1] = ["time_column"];
 
 /// The statements of `text`, which was read from `origin`.
@@ -110,36 +114,75 @@ impl Source<'_> {
             return Err(SqlError::new(SqlErrorKind::Invalid, m)
                 .hint("list them: CREATE SOURCE name (column TYPE, …) WITH (location = '…')"));
         }
-        let mut key = vec![];
+        let (mut key, mut checks) = (vec![], vec![]);
         for constraint in &constraints {
             match constraint {
                 TableConstraint::PrimaryKey(p) => {
                     key.extend(p.columns.iter().map(|c| fold_text(&c.column.to_string())));
                 }
+                TableConstraint::Check(check) => checks.push(self.check(check)),
                 other => {
                     let what = format!("constraint '{other}' is not checked");
-                    return Err(SqlError::unsupported(what, "only PRIMARY KEY (…) is"));
+                    return Err(SqlError::unsupported(what, "PRIMARY KEY (…) and CHECK (…) are"));
                 }
             }
         }
         let mut columns = vec![];
         for def in &defs {
-            let primary = |o: &ColumnOption| matches!(o, ColumnOption::PrimaryKey(_));
-            let name = fold(&def.name.value, def.name.quote_style);
-            if def.options.iter().any(|o| primary(&o.option)) {
-                key.push(name.clone());
-            }
-            let not_null = def.options.iter().any(|o| matches!(o.option, ColumnOption::NotNull));
-            columns.push(ColumnStatement {
-                required: not_null || key.contains(&name),
-                name,
-                sql_type: def.data_type.to_string(),
-                place: place(def.name.span.start),
-            });
+            columns.push(self.column(def, &mut key, &mut checks)?);
         }
         let options = self.options(&mut parser, &SOURCE_OPTIONS)?;
         self.end(&mut parser)?;
-        Ok(SourceStatement { name, columns, key, options })
+        Ok(SourceStatement { name, columns, key, checks, options })
+    }
+
+    fn column(
+        &self,
+        def: &ColumnDef,
+        key: &mut Vec<String>,
+        checks: &mut Vec<CheckStatement>,
+    ) -> Result<ColumnStatement, SqlError> {
+        let name = fold(&def.name.value, def.name.quote_style);
+        let (mut not_null, mut optional) = (false, false);
+        for option in &def.options {
+            match &option.option {
+                ColumnOption::PrimaryKey(_) => key.push(name.clone()),
+                ColumnOption::NotNull => not_null = true,
+                ColumnOption::Check(check) => checks.push(self.check(check)),
+                ColumnOption::Null | ColumnOption::Comment(_) => {}
+                ColumnOption::Default(Expr::Value(v)) if v.value == Value::Null => optional = true,
+                other => {
+                    let what = format!("'{other}' of column '{name}' is not supported");
+                    let instead = "write NOT NULL, PRIMARY KEY, CHECK (…), or DEFAULT NULL for a \
+                                   column that files may lack";
+                    let place = place(def.name.span.start);
+                    return Err(SqlError::unsupported(what, instead).at(self.origin, place));
+                }
+            }
+        }
+        let required = not_null || key.contains(&name);
+        if required && optional {
+            let m = format!("column '{name}' is NOT NULL, but files may lack it");
+            let error = SqlError::new(SqlErrorKind::Invalid, m);
+            return Err(error
+                .hint("drop NOT NULL or DEFAULT NULL")
+                .at(self.origin, place(def.name.span.start)));
+        }
+        Ok(ColumnStatement {
+            required,
+            optional,
+            name,
+            sql_type: def.data_type.to_string(),
+            place: place(def.name.span.start),
+        })
+    }
+
+    fn check(&self, check: &CheckConstraint) -> CheckStatement {
+        let sql = check.expr.to_string();
+        let name = check.name.as_ref().map(|n| fold(&n.value, n.quote_style));
+        let start = check.expr.span().start;
+        let place = if start.line == 0 { self.start } else { place(start) };
+        CheckStatement { name: name.unwrap_or_else(|| sql.clone()), sql, place }
     }
 
     fn view(&self, mut parser: Parser<'_>, materialized: bool) -> Result<ViewStatement, SqlError> {
@@ -247,6 +290,21 @@ mod tests {
         assert_eq!(s.options["mode"], "upsert");
         assert!(s.columns[0].required && s.columns[1].required && !s.columns[2].required);
         assert_eq!(parsed[0].place, Place { line: 2, column: 1 });
+    }
+
+    #[test]
+    fn checks_have_a_name_or_are_one() {
+        let text = "CREATE SOURCE m (k INT CHECK (k > 0), v INT DEFAULT NULL,\n CHECK (v <> k),
+            CONSTRAINT Small CHECK (v < 10)) WITH (location = 'm/')";
+        let parsed = parse(text, "m.sql").expect("parses");
+        let StatementKind::Source(s) = &parsed[0].kind else { panic!("a source") };
+        let checks: Vec<_> = s.checks.iter().map(|c| (c.name.as_str(), c.sql.as_str())).collect();
+        assert_eq!(checks, [("v <> k", "v <> k"), ("small", "v < 10"), ("k > 0", "k > 0")]);
+        assert_eq!(s.checks[0].place, Place { line: 2, column: 9 });
+        assert!(s.columns[1].optional && !s.columns[0].optional);
+        let refused = parse("CREATE SOURCE m (k INT DEFAULT 3) WITH (location = 'm/')", "m.sql");
+        let said = refused.expect_err("refused").to_string();
+        assert!(said.contains("'DEFAULT 3' of column 'k' is not supported"), "{said}");
     }
 
     #[test]

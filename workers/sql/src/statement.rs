@@ -28,7 +28,7 @@ pub enum StatementKind {
     Query,
 }
 
-/// `CREATE SOURCE name (columns, PRIMARY KEY (…)) WITH (options)`
+/// `CREATE SOURCE name (columns, PRIMARY KEY (…), CHECK (…)) WITH (options)`
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceStatement {
     /// Name.
@@ -37,6 +37,8 @@ pub struct SourceStatement {
     pub columns: Vec<ColumnStatement>,
     /// Primary key columns; empty without one.
     pub key: Vec<String>,
+    /// What has to hold of each row.
+    pub checks: Vec<CheckStatement>,
     /// Options in lower case.
     pub options: BTreeMap<String, String>,
 }
@@ -50,7 +52,20 @@ pub struct ColumnStatement {
     pub sql_type: String,
     /// `NOT NULL`, or part of the primary key.
     pub required: bool,
+    /// `DEFAULT NULL`: files may lack it.
+    pub optional: bool,
     /// Where it stands.
+    pub place: Place,
+}
+
+/// `[CONSTRAINT name] CHECK (expression)`
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckStatement {
+    /// The constraint's name; without one, the expression.
+    pub name: String,
+    /// The expression.
+    pub sql: String,
+    /// Where the expression stands.
     pub place: Place,
 }
 

@@ -72,6 +72,10 @@ pub fn logging(verbose: u8) {
 pub fn panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        // A damaged file's decoder: it is caught, and the file is a fault.
+        if lake::source::decoding() {
+            return;
+        }
         let text = info.to_string();
         let thread = std::thread::current().name().unwrap_or_default().to_string();
         if thread.contains("timely:") && (text.contains("socket closed") || text.contains("recv"))
@@ -83,7 +87,6 @@ pub fn panics() {
             );
             std::process::exit(75);
         }
-        // Decoders of corrupt files panic and are caught; only workers are fatal.
         report(info);
         if thread.contains("timely") {
             std::process::exit(70);

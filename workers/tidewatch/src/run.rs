@@ -12,8 +12,9 @@ use anyhow::{Context, Result, anyhow};
 use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
 use engine::plan::Mode;
 use engine::ports::{Entry, PortError, PortErrorKind, SourceFile};
+use engine::rewrite::columns_read;
 use lake::Store;
-use lake::log::{LogSettings, Sequencer};
+use lake::log::{LogSettings, Sequencer, Statement};
 use lake::sink::{DeltaSink, Incarnation, SinkSettings};
 use lake::source::{LakeReader, SourceConfig, changes, list, ready};
 use sql::{Catalog, lower};
@@ -121,7 +122,7 @@ fn follow_cluster(cluster: &Cluster, lake: &str, settings: &Settings) -> Result<
     let runtime = outside::runtime()?;
     let store = Store::open(&lake, &settings.s3, &std::env::current_dir()?)?;
     let catalog = catalog::plan(&briefing.statements)?;
-    let sources = catalog::sources(&catalog, &lake, &settings.s3)?;
+    let sources = catalog::sources(&catalog, &briefing.created, &lake, &settings.s3)?;
     let job = job(&catalog, sources, store, &briefing, settings, runtime.handle())?;
     execute(cluster, job, None, |_| ())?;
     Ok(ExitCode::SUCCESS)
@@ -142,9 +143,11 @@ fn job(
         bucket_days: settings.views.bucket_days,
     };
     let outside = outside::outside();
+    let plan = lower(catalog)?;
+    let reader = LakeReader::new(sources, store.clone(), runtime.clone());
     Ok(Job {
-        plan: lower(catalog)?,
-        reader: Arc::new(LakeReader::new(sources, store.clone(), runtime.clone())),
+        reader: Arc::new(reader.asked(columns_read(&plan))),
+        plan,
         sink: Arc::new(DeltaSink::new(store, runtime.clone(), incarnation, sink, outside)),
         epoch: briefing.start,
     })
@@ -207,7 +210,7 @@ fn incarnation(
     let nonces = Box::new(outside::nonce);
     let mut clock = outside::clock_us;
     let led = Sequencer::lead(store, outside::identity(), log, nonces, &mut clock);
-    let (mut sequencer, state) = runtime.block_on(led)?;
+    let (sequencer, state) = runtime.block_on(led)?;
     let catalog = match given {
         Some(catalog) => catalog,
         None => {
@@ -216,21 +219,18 @@ fn incarnation(
         }
     };
     let statements = catalog::difference(&catalog, &state);
-    if !statements.is_empty() {
-        runtime.block_on(sequencer.append(vec![], vec![], statements, outside::clock_us()))?;
-    }
-    let sources = catalog::sources(&catalog, leading.lake, &settings.s3)?;
+    let followed = catalog::sources(&catalog, &[], leading.lake, &settings.s3)?;
     let mut following = Following {
         leading,
         settings,
         runtime,
         catalog: &catalog,
-        sources: &sources,
+        sources: &followed,
         sequencer,
         sent: BTreeMap::new(),
         upkeep: None,
     };
-    following.first_listing()?;
+    following.first_listing(statements)?;
     let state = following.sequencer.state().clone();
     let briefing = Briefing {
         lake: leading.lake.to_string(),
@@ -252,7 +252,8 @@ fn incarnation(
     )?);
     let histories =
         runtime.block_on(catalog::histories(&catalog, &state, store, &briefing.created, None))?;
-    let job = job(&catalog, sources.clone(), store.clone(), &briefing, settings, runtime.handle())?;
+    let sources = catalog::sources(&catalog, &briefing.created, leading.lake, &settings.s3)?;
+    let job = job(&catalog, sources, store.clone(), &briefing, settings, runtime.handle())?;
     let (feed, entries) = feed();
     let (tell, events) = channel();
     let cluster = leading.cluster.clone();
@@ -294,14 +295,16 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    /// Log what is there before the workers start. Files that are being written are waited for.
-    fn first_listing(&mut self) -> Result<()> {
+    /// Log what is new in the catalog, and the files that are there, before the workers start. It
+    /// is one entry: files that a source had when it was declared are known by its time. Files that
+    /// are being written are waited for.
+    fn first_listing(&mut self, statements: Vec<Statement>) -> Result<()> {
         loop {
             let (added, gone, waiting) = self.changes()?;
             if waiting == 0 || self.leading.stop.load(Ordering::SeqCst) {
-                if !added.is_empty() || !gone.is_empty() {
+                if !added.is_empty() || !gone.is_empty() || !statements.is_empty() {
                     let clock = outside::clock_us();
-                    self.runtime.block_on(self.sequencer.append(added, gone, vec![], clock))?;
+                    self.runtime.block_on(self.sequencer.append(added, gone, statements, clock))?;
                 }
                 return Ok(());
             }

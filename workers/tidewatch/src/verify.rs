@@ -170,9 +170,9 @@ impl Lake<'_> {
         runtime: &Runtime,
     ) -> Result<()> {
         let Lake { name, store, state, catalog } = *self;
-        let sources = catalog::sources(catalog, name, &settings.s3)?;
-        let reader = LakeReader::new(sources, store.clone(), runtime.handle().clone());
         let created: Vec<_> = catalog::created(catalog, state).into_iter().collect();
+        let sources = catalog::sources(catalog, &created, name, &settings.s3)?;
+        let reader = LakeReader::new(sources, store.clone(), runtime.handle().clone());
         let histories = runtime.block_on(catalog::histories(
             catalog,
             state,
@@ -197,9 +197,13 @@ impl Lake<'_> {
                 }
             }
             match &source.mode {
-                Mode::Append | Mode::Replace => {
-                    oracle.provide(&source.name, without_meta(&batches)?)?;
-                }
+                Mode::Append | Mode::Replace => match &source.unique {
+                    None => oracle.provide(&source.name, without_meta(&batches)?)?,
+                    Some(key) => {
+                        let first = runtime.block_on(first(source, key, &batches))?;
+                        oracle.provide(&source.name, first)?;
+                    }
+                },
                 Mode::Changes { diff } => {
                     oracle.provide(&source.name, accumulated(&batches, *diff)?)?;
                 }
@@ -303,21 +307,41 @@ async fn current(
     upsert: &Upsert,
     history: &[RecordBatch],
 ) -> Result<Vec<RecordBatch>> {
-    let Some(first) = history.first() else { return Ok(vec![]) };
     let name = |c: usize| format!("\"{}\"", source.schema.field(c).name());
-    let keys: Vec<String> = upsert.key.iter().map(|c| name(*c)).collect();
     let version = upsert.version.map(|c| format!("{} DESC NULLS LAST, ", name(c)));
     let kept = upsert.deleted.map(|c| format!(" AND NOT coalesce({}, false)", name(c)));
+    let order = format!("{}_admitted DESC, _path DESC, _row DESC", version.unwrap_or_default());
+    one_per_key(source, &upsert.key, &order, &kept.unwrap_or_default(), history).await
+}
+
+/// The first row per key, in plain SQL.
+async fn first(
+    source: &SourceDef,
+    key: &[usize],
+    rows: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    one_per_key(source, key, "_admitted, _path, _row", "", rows).await
+}
+
+/// The row of each key that comes first by `order`, if `kept` holds of it.
+async fn one_per_key(
+    source: &SourceDef,
+    key: &[usize],
+    order: &str,
+    kept: &str,
+    rows: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let Some(first) = rows.first() else { return Ok(vec![]) };
+    let name = |c: usize| format!("\"{}\"", source.schema.field(c).name());
+    let keys: Vec<String> = key.iter().map(|c| name(*c)).collect();
     let columns: Vec<String> = (0..source.schema.fields().len()).map(name).collect();
     let query = format!(
-        "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY {}\
-         _admitted DESC, _path DESC, _row DESC) AS _rank FROM history) WHERE _rank = 1{}",
+        "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY {order}) AS _rank \
+         FROM given) WHERE _rank = 1{kept}",
         columns.join(", "),
         keys.join(", "),
-        version.unwrap_or_default(),
-        kept.unwrap_or_default(),
     );
     let context = sql::query_session();
-    context.register_batch("history", concat_batches(&first.schema(), history)?)?;
+    context.register_batch("given", concat_batches(&first.schema(), rows)?)?;
     Ok(context.sql(&query).await?.collect().await?)
 }

@@ -181,6 +181,14 @@ fn filter_lane<T: arrow::datatypes::ArrowNativeType + PartialEq>(
 
 /// Split rows whose last column (text) is not null off as faults of `view`; the others lose it.
 pub(crate) fn split_faults<'s>(rows: Rows<'s>, view: String, origin: &'static str) -> Rendered<'s> {
+    split(rows, move |updates| split_last(updates, &view, origin))
+}
+
+/// Part changes into rows and faults.
+pub(crate) fn split<'s>(
+    rows: Rows<'s>,
+    part: impl Fn(&Updates) -> (Updates, Option<Updates>) + 'static,
+) -> Rendered<'s> {
     let mut builder = OperatorBuilder::new("SplitFaults".into(), rows.scope());
     let mut input = builder.new_input(rows, Pipeline);
     let (out, good) = builder.new_output::<Updates>();
@@ -192,7 +200,7 @@ pub(crate) fn split_faults<'s>(rows: Rows<'s>, view: String, origin: &'static st
         move |_frontiers| {
             let (mut out, mut bad) = (out.activate(), bad.activate());
             input.for_each(|capability, updates| {
-                let (mut good, faults) = split(updates, &view, origin);
+                let (mut good, faults) = part(updates);
                 if !good.is_empty() {
                     out.session_with_builder(&capability).give_container(&mut good);
                 }
@@ -205,7 +213,7 @@ pub(crate) fn split_faults<'s>(rows: Rows<'s>, view: String, origin: &'static st
     Rendered { rows: good, faults: vec![faults] }
 }
 
-fn split(updates: &Updates, view: &str, origin: &str) -> (Updates, Option<Updates>) {
+fn split_last(updates: &Updates, view: &str, origin: &str) -> (Updates, Option<Updates>) {
     let (reason, columns) = updates.columns.split_last().expect("rows carry a fault column");
     let rest = updates.with_columns(columns.to_vec());
     if reason.null_count() == reason.len() {

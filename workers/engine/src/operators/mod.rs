@@ -8,6 +8,7 @@ pub mod join;
 pub mod map;
 pub mod output;
 pub mod source;
+pub mod unique;
 pub mod upsert;
 pub mod window;
 

@@ -20,7 +20,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::{Context, Rendered, Whole};
 use crate::faults::fault_columns;
-use crate::plan::Mode;
+use crate::plan::{Mode, Source};
 use crate::ports::{Entry, Fault, FileBatch, FileBatches, PortError, PortErrorKind, SourceFile};
 
 /// Columns that upsert and its history need beside the declared ones: admitting time, path, row
@@ -30,14 +30,14 @@ pub const META_COLUMNS: usize = 3;
 /// Batches read per activation.
 const BATCHES_PER_STEP: usize = 4;
 
-/// Read the files of source `name`. For an upsert source the rows carry [`META_COLUMNS`] more.
+/// Read the files of `source`. If its rows are upserted or unique, they carry [`META_COLUMNS`]
+/// more.
 pub(crate) fn read<'s>(
     entries: Stream<'s, Time, Vec<Entry>>,
-    name: &str,
-    mode: &Mode,
+    source: &Source,
     context: &Context,
 ) -> Rendered<'s> {
-    let mut builder = OperatorBuilder::new(format!("Read {name}"), entries.scope());
+    let mut builder = OperatorBuilder::new(format!("Read {}", source.name), entries.scope());
     let info = builder.operator_info();
     let activator = entries.scope().activator_for(info.address);
     let mut input = builder.new_input(entries, Pipeline);
@@ -45,7 +45,7 @@ pub(crate) fn read<'s>(
     let (bad, faults) = builder.new_output::<Updates>();
     let mut out = OutputBuilder::<_, Whole>::from(out);
     let mut bad = OutputBuilder::<_, Whole>::from(bad);
-    let mut reading = Reading::new(name, mode, context);
+    let mut reading = Reading::new(source, context);
     builder.build(move |capabilities| {
         drop(capabilities);
         move |_frontiers| {
@@ -100,6 +100,7 @@ struct Said {
 struct Reading {
     source: String,
     mode: Mode,
+    unique: bool,
     context: Context,
     work: VecDeque<(At, Task)>,
     open: Option<FileBatches>,
@@ -109,10 +110,11 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(name: &str, mode: &Mode, context: &Context) -> Self {
+    fn new(source: &Source, context: &Context) -> Self {
         Reading {
-            source: name.to_string(),
-            mode: mode.clone(),
+            source: source.name.clone(),
+            mode: source.mode.clone(),
+            unique: source.unique.is_some(),
             context: context.clone(),
             work: VecDeque::new(),
             open: None,
@@ -199,6 +201,9 @@ impl Reading {
                 count = Lane::each(diffs.as_primitive::<Int64Type>().values().to_vec());
             }
             Mode::Upsert(_) => columns.extend(meta_columns(file, &batch)),
+            Mode::Append | Mode::Replace if self.unique => {
+                columns.extend(meta_columns(file, &batch));
+            }
             Mode::Append | Mode::Replace => {}
         }
         let rows = Updates::new(columns, Lane::constant(time, n), count);
@@ -290,8 +295,7 @@ fn meta_columns(file: &SourceFile, batch: &FileBatch) -> [ArrayRef; META_COLUMNS
 /// `faults` at `time`, if there are any.
 fn said(faults: &[Fault], time: Time) -> Option<Updates> {
     let n = faults.len();
-    let all =
-        || Updates::new(fault_columns(faults), Lane::constant(time, n), Lane::constant(1, n));
+    let all = || Updates::new(fault_columns(faults), Lane::constant(time, n), Lane::constant(1, n));
     (n > 0).then(all)
 }
 

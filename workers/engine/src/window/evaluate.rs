@@ -307,7 +307,9 @@ impl Evaluation<'_> {
                 let n = counts(&valid, sight.len());
                 all.extend(ranges.iter().map(|r| Some((n[r.end] - n[r.start]) as i128)));
             }
-            lists => lists.each(|rows| all.push(Some(rows.filter(|i| valid.get(*i)).count() as i128))),
+            lists => {
+                lists.each(|rows| all.push(Some(rows.filter(|i| valid.get(*i)).count() as i128)))
+            }
         }
         all
     }
@@ -345,7 +347,9 @@ impl Evaluation<'_> {
         let column = self.flat(0)?;
         let compare = make_comparator(&column, &column, SortOptions::default())?;
         let best = match frames {
-            Frames::Ranges(ranges) => sliding_extreme(&column, ranges, |a, b| compare(a, b) == better),
+            Frames::Ranges(ranges) => {
+                sliding_extreme(&column, ranges, |a, b| compare(a, b) == better)
+            }
             lists => {
                 let mut best = Vec::with_capacity(lists.len());
                 lists.each(|rows| {
@@ -399,7 +403,8 @@ impl Evaluation<'_> {
                         continue;
                     }
                     let slice = |a: &ArrayRef| a.slice(range.start, range.len());
-                    results.push(one(&args.iter().map(slice).collect::<Vec<_>>()).map_err(external)?);
+                    results
+                        .push(one(&args.iter().map(slice).collect::<Vec<_>>()).map_err(external)?);
                 }
             }
             Frames::Lists { rows, ends } => {

@@ -98,8 +98,8 @@ impl Changes {
         let by = RowCompare::new(&columns, &columns, &shape.by_partition)?;
         let mut partitions = vec![];
         let mut start = 0;
-        for part in changes
-            .chunk_by(|a, b| a.hash == b.hash && by.compare(a.row, b.row) == Ordering::Equal)
+        for part in
+            changes.chunk_by(|a, b| a.hash == b.hash && by.compare(a.row, b.row) == Ordering::Equal)
         {
             partitions.push(start..start + part.len());
             start += part.len();
@@ -132,7 +132,8 @@ pub(crate) fn apply(
     changes: &Changes,
     owed: &mut Owed,
 ) -> Result<(List, Edit), ArrowError> {
-    let mut merging = Merging { shape, changes, owed, chunks: vec![], len: 0, edit: Edit::default() };
+    let mut merging =
+        Merging { shape, changes, owed, chunks: vec![], len: 0, edit: Edit::default() };
     let old = list.chunks();
     if old.is_empty() {
         match merging.owed.is_empty() && changes.rows.iter().all(|c| c.count > 0) {
@@ -145,8 +146,8 @@ pub(crate) fn apply(
     let mut done = 0;
     while next < changes.rows.len() {
         // A chunk owns the rows up to the next chunk's first.
-        let behind = old[done..]
-            .partition_point(|c| merging.against(c, next).is_ok_and(Ordering::is_le));
+        let behind =
+            old[done..].partition_point(|c| merging.against(c, next).is_ok_and(Ordering::is_le));
         let owner = (done + behind).saturating_sub(1).max(done);
         merging.keep(&old[done..owner]);
         let mut end = next + 1;
@@ -241,7 +242,8 @@ impl Merging<'_> {
             }
         };
         for change in &self.changes.rows[changes] {
-            let against = |i: usize| hash(i).cmp(&change.hash).then_with(|| compare.compare(i, change.row));
+            let against =
+                |i: usize| hash(i).cmp(&change.hash).then_with(|| compare.compare(i, change.row));
             let found = partition_point(at..len, |i| against(i).is_lt());
             copy(at, found, &mut rows, &mut starts);
             at = found;

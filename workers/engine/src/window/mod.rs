@@ -119,10 +119,8 @@ impl WindowState {
         let fields = input.fields().iter().map(|f| SortField::new(f.data_type().clone()));
         let plain = SortOptions { descending: false, nulls_first: true };
         let by_partition: Vec<By> = partition.iter().map(|c| (*c, plain)).collect();
-        let options = |o: &OrderColumn| SortOptions {
-            descending: o.descending,
-            nulls_first: o.nulls_first,
-        };
+        let options =
+            |o: &OrderColumn| SortOptions { descending: o.descending, nulls_first: o.nulls_first };
         let by_order: Vec<By> = order.iter().map(|o| (o.column, options(o))).collect();
         let named: Vec<By> = by_partition.iter().chain(&by_order).copied().collect();
         let rest = (0..width).filter(|c| named.iter().all(|(n, _)| n != c));

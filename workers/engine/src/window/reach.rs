@@ -77,8 +77,7 @@ impl Reach {
             }
         }
         let far = |s: Span| s.before.is_some_and(|b| b != 0) || s.after.is_some_and(|a| a != 0);
-        let counted =
-            matches!(order, [one] if is_whole(input.field(one.column).data_type()));
+        let counted = matches!(order, [one] if is_whole(input.field(one.column).data_type()));
         if range.is_some_and(far) && !counted {
             return Err(ArrowError::NotYetImplemented(
                 "RANGE frames with a distance need one order column of an integer, date or \
@@ -104,8 +103,10 @@ impl Reach {
         } else {
             let mut parts: Vec<(Range<usize>, Range<usize>)> = vec![];
             for change in &changes.rows[of] {
-                let old = self.seen_from(lists.shape, lists.old, &partition.old, changes, change)?;
-                let new = self.seen_from(lists.shape, lists.new, &partition.new, changes, change)?;
+                let old =
+                    self.seen_from(lists.shape, lists.old, &partition.old, changes, change)?;
+                let new =
+                    self.seen_from(lists.shape, lists.new, &partition.new, changes, change)?;
                 match parts.last_mut() {
                     Some((o, n)) if old.start <= o.end || new.start <= n.end => {
                         o.start = o.start.min(old.start);

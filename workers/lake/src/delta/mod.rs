@@ -131,9 +131,8 @@ impl Table {
         let checkpoint = listing.checkpoints.keys().copied().rfind(wanted);
         let mut next = 0;
         if let Some(n) = checkpoint {
-            let name = self.checkpoint_name(n);
-            let Some(bytes) = self.store.get(&name).await? else { return Ok(false) };
-            self.replay(&name, &checkpoint::decode(&name, bytes)?)?;
+            let Some(bytes) = self.checkpointed(n).await? else { return Ok(false) };
+            self.replay(&self.checkpoint_name(n), &bytes)?;
             next = n;
         }
         // The checkpoint's own entry is read again: it says who wrote it, and repeats the rest.
@@ -173,6 +172,22 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// The actions of the checkpoint at `version`, as lines of JSON; `None` if it is not there.
+    async fn checkpointed(&self, version: u64) -> Result<Option<Bytes>> {
+        let name = self.checkpoint_name(version);
+        let Some(bytes) = self.store.get(&name).await? else { return Ok(None) };
+        checkpoint::decode(&name, bytes).map(Some)
+    }
+
+    /// The same of the table in `folder`, which may be somebody else's.
+    pub(crate) async fn checkpoint_entry(
+        store: &Store,
+        folder: &str,
+        version: u64,
+    ) -> Result<Option<Bytes>> {
+        Table::empty(store, folder).checkpointed(version).await
     }
 
     fn checkpoint_name(&self, version: u64) -> String {
@@ -239,7 +254,7 @@ impl Table {
     /// and compare again, as a new incarnation.
     pub async fn commit(&mut self, commit: &Commit) -> Result<()> {
         let version = self.version.map_or(0, |v| v + 1);
-        let bytes = commit.bytes(version == 0)?;
+        let bytes = commit.bytes(self.standing.get("metaData"))?;
         if self.chain.create(version, &bytes).await? == Created::Lost {
             let name = self.chain.name(version);
             let mut there = Table::empty(&self.store, "");
@@ -263,7 +278,7 @@ impl Table {
 }
 
 /// The actions of a log's entry.
-fn actions(name: &str, bytes: &[u8]) -> Result<Vec<Value>> {
+pub(crate) fn actions(name: &str, bytes: &[u8]) -> Result<Vec<Value>> {
     let lines = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty());
     let parsed = lines.map(|l| serde_json::from_slice(l).map_err(|e| LakeError::corrupt(name, e)));
     parsed.collect()
@@ -310,7 +325,8 @@ impl Commit {
         })
     }
 
-    fn bytes(&self, first: bool) -> Result<Bytes> {
+    /// `described` is the table's `metaData` so far: it is said again if the columns changed.
+    fn bytes(&self, described: Option<&Value>) -> Result<Bytes> {
         let mut actions = vec![json!({"commitInfo": {
             "timestamp": self.clock_ms,
             "operation": "WRITE",
@@ -318,8 +334,9 @@ impl Commit {
             "engineInfo": concat!("tidewatch/", env!("CARGO_PKG_VERSION")),
             "tidewatch": {"epoch": self.epoch, "nonce": self.nonce, "t": self.t},
         }})];
-        if first {
-            let (schema, features) = delta_schema(&self.schema)?;
+        let (schema, features) = delta_schema(&self.schema)?;
+        let schema = schema.to_string();
+        if described.is_none_or(|d| d["schemaString"].as_str() != Some(&schema)) {
             actions.push(match features.is_empty() {
                 true => json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
                 false => json!({"protocol": {
@@ -330,7 +347,7 @@ impl Commit {
             actions.push(json!({"metaData": {
                 "id": self.id,
                 "format": {"provider": "parquet", "options": {}},
-                "schemaString": schema.to_string(),
+                "schemaString": schema,
                 "partitionColumns": [],
                 "configuration": {"delta.enableExpiredLogCleanup": "false"},
                 "createdTime": self.clock_ms,

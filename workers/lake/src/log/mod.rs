@@ -73,4 +73,7 @@ pub struct Statement {
     pub id: String,
     /// Its SQL; empty: dropped.
     pub text: String,
+    /// What the statement of this id before it committed goes on under it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }

@@ -46,6 +46,9 @@ pub struct LakeState {
 pub struct Stated {
     /// When it was made. Of a view: its `t0`, which names its table.
     pub t: Time,
+    /// When the first of the statements was made that it continues, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     /// Its SQL.
     pub text: String,
 }
@@ -95,7 +98,9 @@ impl LakeState {
             if s.text.is_empty() {
                 self.statements.remove(&s.id);
             } else {
-                let stated = Stated { t: entry.t, text: s.text.clone() };
+                let before = self.statements.get(&s.id).filter(|_| s.continues);
+                let since = before.map(|b| b.since.unwrap_or(b.t));
+                let stated = Stated { t: entry.t, since, text: s.text.clone() };
                 self.statements.insert(s.id.clone(), stated);
             }
         }

@@ -31,9 +31,14 @@ pub(crate) fn strict_cast(
     let cast = cast_with_options(&array, wanted, &safe)?;
     let mut bad: Vec<usize> =
         (0..array.len()).filter(|i| array.is_valid(*i) && cast.is_null(*i)).collect();
-    if may_round(array.data_type(), wanted) {
-        let back = cast_with_options(&cast, array.data_type(), &safe)?;
-        let same = not_distinct(&back, &array)?;
+    let compared = match (array.data_type(), wanted) {
+        // Text is compared in a type that holds more of it than any decimal that is declared.
+        (DataType::Utf8, DataType::Decimal128(_, _)) => Some(DataType::Decimal256(76, 38)),
+        (is, wanted) => may_round(is, wanted).then(|| is.clone()),
+    };
+    if let Some(exact) = compared {
+        let back = cast_with_options(&cast, &exact, &safe)?;
+        let same = not_distinct(&back, &cast_with_options(&array, &exact, &safe)?)?;
         bad.extend((0..array.len()).filter(|i| cast.is_valid(*i) && !same.value(*i)));
         bad.sort_unstable();
     }
@@ -47,7 +52,7 @@ fn may_round(from: &DataType, to: &DataType) -> bool {
     let coarse = |t: &DataType| t.is_integer() || decimal(t) || matches!(t, DataType::Date32);
     let fine =
         |t: &DataType| t.is_floating() || decimal(t) || matches!(t, DataType::Timestamp(_, _));
-    fine(from) && coarse(to)
+    fine(from) && coarse(to) || from.is_integer() && to.is_floating()
 }
 
 /// Assemble the declared columns of a batch whose file columns are `columns` by name.

@@ -1,6 +1,6 @@
 //! The committed history of an upsert source, read back.
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -52,14 +52,18 @@ pub(super) fn read(
     }))
 }
 
-/// From the types of a table's files back to normal ones.
+/// From the types of a table's files back to normal ones. A column that was declared after a file
+/// was written is null.
 fn normal(
     batch: &RecordBatch,
     schema: &SchemaRef,
 ) -> Result<RecordBatch, arrow::error::ArrowError> {
     let nullable = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
     let schema = arrow::datatypes::Schema::new(nullable.collect::<Vec<_>>());
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns.map(|(c, f)| cast(c, f.data_type())).collect::<Result<_, _>>()?;
+    let columns = schema.fields().iter().map(|f| match batch.column_by_name(f.name()) {
+        Some(column) => cast(column, f.data_type()),
+        None => Ok(new_null_array(f.data_type(), batch.num_rows())),
+    });
+    let columns = columns.collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema.into(), columns)
 }

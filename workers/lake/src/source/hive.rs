@@ -14,24 +14,32 @@ const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 /// One-row columns for the declared columns that the path names, by name.
 pub(crate) fn partition(reading: &Reading) -> Result<HashMap<String, ArrayRef>, Fault> {
     let mut columns = HashMap::new();
-    let folders = reading.path.rsplit_once('/').map_or("", |(folders, _)| folders);
-    for (name, value) in folders.split('/').filter_map(|f| f.split_once('=')) {
-        let Ok(field) = reading.declared.field_with_name(name) else { continue };
-        let value = decode(value);
-        let text = StringArray::from(vec![(value != NULL).then_some(value.as_str())]);
-        let wrong = |reason: String| reading.fault(None, name, reason);
+    for (name, value) in folders(&reading.path) {
+        let Ok(field) = reading.declared.field_with_name(&name) else { continue };
+        let text = StringArray::from(vec![value.as_deref()]);
+        let wrong = |reason: String| reading.fault(None, &name, reason);
         let cast = strict_cast(&(std::sync::Arc::new(text) as ArrayRef), field.data_type());
         let (column, bad) = cast.map_err(|e| wrong(e.to_string()))?;
         if !bad.is_empty() {
+            let value = value.unwrap_or_default();
             return Err(wrong(format!("folder value '{value}' is no {}", field.data_type())));
         }
-        columns.insert(name.to_string(), column);
+        columns.insert(name, column);
     }
     Ok(columns)
 }
 
+/// The names and values in the folders of `path`, in its order.
+pub(crate) fn folders(path: &str) -> impl Iterator<Item = (String, Option<String>)> {
+    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    folders.split('/').filter_map(|f| f.split_once('=')).map(|(name, value)| {
+        let value = decode(value);
+        (name.to_string(), (value != NULL).then_some(value))
+    })
+}
+
 /// `%3A` and the like.
-fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

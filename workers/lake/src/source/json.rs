@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::BufRead;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
@@ -13,26 +14,48 @@ use bytes::Bytes;
 use engine::ports::{Fault, FileBatch};
 use serde_json::value::RawValue;
 
+use super::compression::text;
 use super::convert::{declared, quoted};
 use super::reader::{BATCH_ROWS, Reading};
+use super::{Batches, FileFormat, Partition};
 
-/// The batches of a JSON-lines file.
-pub(crate) fn read(
-    reading: Reading,
-    partition: HashMap<String, ArrayRef>,
-    bytes: Bytes,
-) -> impl Iterator<Item = FileBatch> {
-    let mut lines =
-        Lines { reading, partition, bytes, at: 0, next_row: 0, unknown: BTreeSet::new() };
-    std::iter::from_fn(move || lines.batch())
+/// One JSON object per line. A key that an object lacks is a null.
+#[derive(Debug)]
+pub(crate) struct JsonLines;
+
+impl FileFormat for JsonLines {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn endings(&self) -> &'static [&'static str] {
+        &[".jsonl", ".ndjson", ".json"]
+    }
+
+    fn is_text(&self) -> bool {
+        true
+    }
+
+    fn is_whole(&self, _head: &[u8], tail: &[u8]) -> bool {
+        tail.last().is_none_or(|b| *b == b'\n')
+    }
+
+    fn read(&self, reading: Reading, partition: Partition, bytes: Bytes) -> Batches {
+        let text = match text(&reading.path, bytes) {
+            Ok(text) => text,
+            Err(reason) => return reading.broken(reason),
+        };
+        let unknown = BTreeSet::new();
+        let mut lines = Lines { reading, partition, text: Some(text), next_row: 0, unknown };
+        Box::new(std::iter::from_fn(move || lines.batch()))
+    }
 }
 
 struct Lines {
     reading: Reading,
-    partition: HashMap<String, ArrayRef>,
-    bytes: Bytes,
-    /// Offset of the next line.
-    at: usize,
+    partition: Partition,
+    /// `None` at the end.
+    text: Option<Box<dyn BufRead>>,
     next_row: u64,
     /// Undeclared keys already reported.
     unknown: BTreeSet<String>,
@@ -42,18 +65,25 @@ type Object<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 impl Lines {
     fn batch(&mut self) -> Option<FileBatch> {
-        if self.at >= self.bytes.len() {
-            return None;
-        }
-        let bytes = self.bytes.clone();
+        let mut text = self.text.take()?;
         let fields = self.reading.declared.fields().clone();
         let mut builders: Vec<StringBuilder> =
             fields.iter().map(|_| StringBuilder::new()).collect();
         let (mut faults, mut broken) = (vec![], vec![]);
         let first = self.next_row;
         let mut rows = 0;
+        let mut line = vec![];
         while rows < BATCH_ROWS {
-            let Some(line) = self.line(&bytes) else { break };
+            line.clear();
+            match text.read_until(b'\n', &mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    faults.push(self.reading.fault(None, "", format!("cannot be read: {error}")));
+                    break;
+                }
+            }
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
             if line.trim_ascii().is_empty() {
                 // An empty line is no row, but it counts as one in row numbers: an editor shows it.
                 broken.push(rows);
@@ -64,7 +94,7 @@ impl Lines {
             match serde_json::from_slice::<Object<'_>>(line) {
                 Ok(object) => {
                     for (field, builder) in fields.iter().zip(&mut builders) {
-                        match object.get(field.name().as_str()).and_then(|v| text(v)) {
+                        match object.get(field.name().as_str()).and_then(|v| written(v)) {
                             Some(text) => builder.append_value(text),
                             None => builder.append_null(),
                         }
@@ -81,6 +111,12 @@ impl Lines {
             }
             rows += 1;
         }
+        if rows == 0 && faults.is_empty() {
+            return None;
+        }
+        if rows == BATCH_ROWS {
+            self.text = Some(text);
+        }
         self.next_row += rows as u64;
         let columns: HashMap<String, ArrayRef> = fields
             .iter()
@@ -91,13 +127,6 @@ impl Lines {
         let mut batch = declared(&self.reading, &columns, &self.partition, rows, first, &broken);
         batch.faults.extend(faults);
         Some(batch)
-    }
-
-    fn line<'a>(&mut self, bytes: &'a Bytes) -> Option<&'a [u8]> {
-        let rest = bytes.get(self.at..).filter(|r| !r.is_empty())?;
-        let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
-        self.at += end + 1;
-        Some(&rest[..end])
     }
 
     /// A fault for each key that no column has, once a file.
@@ -120,7 +149,7 @@ impl Lines {
 }
 
 /// The text of a value: a string without its quotes, anything else as it is written; null is none.
-fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+fn written(value: &RawValue) -> Option<Cow<'_, str>> {
     let raw = value.get();
     match raw.as_bytes().first() {
         Some(b'n') => None,

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use engine::ports::{PortError, PortErrorKind, SourceFile};
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::compression::Compression;
 use super::location::store_error;
-use super::{Folder, Format, SourceConfig};
+use super::{Folder, Format, SourceConfig, delta};
 
 /// A file that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +26,11 @@ pub struct Listed {
 }
 
 /// The files of a source, in order of paths: those with its format's ending, but none under a
-/// name that begins with `_` or `.`.
+/// name that begins with `_` or `.`. Of a table: those that its log says are live.
 ///
 /// # Errors
-/// `Invalid` for a local folder that is not there; `Denied`, `Outage`.
+/// `Invalid` for a local folder that is not there, or a table that cannot be read as declared;
+/// `Denied`, `Outage`.
 pub async fn list(config: &SourceConfig) -> Result<Vec<Listed>, PortError> {
     let location = &config.location;
     let doing = || format!("source '{}': listing '{}'", config.name, location.shown);
@@ -41,26 +44,38 @@ pub async fn list(config: &SourceConfig) -> Result<Vec<Listed>, PortError> {
         );
         return Err(PortError::new(PortErrorKind::Invalid, message));
     }
+    if config.format.is_table() {
+        return delta::list(config).await;
+    }
     let found = location.store.list(Some(&location.prefix)).try_collect::<Vec<ObjectMeta>>().await;
     let found = found.map_err(|e| store_error(doing(), e))?;
+    let listed = found.iter().filter_map(|m| listed(m, &location.prefix));
     let mut listed: Vec<Listed> =
-        found.iter().filter_map(|m| listed(m, &location.prefix, config.format)).collect();
+        listed.filter(|l| is_ours(config.format, &l.path) && !is_hidden(&l.path)).collect();
     listed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(listed)
 }
 
-fn listed(meta: &ObjectMeta, prefix: &Path, format: Format) -> Option<Listed> {
+/// An object as a file of the folder `prefix`.
+pub(crate) fn listed(meta: &ObjectMeta, prefix: &Path) -> Option<Listed> {
     let parts: Vec<String> =
         meta.location.prefix_match(prefix)?.map(|p| p.as_ref().to_string()).collect();
-    let hidden = |p: &String| p.starts_with('_') || p.starts_with('.');
-    let path = parts.join("/");
-    let ours = format.endings().iter().any(|e| path.to_lowercase().ends_with(e));
-    (ours && !parts.iter().any(hidden)).then(|| Listed {
-        path,
+    Some(Listed {
+        path: parts.join("/"),
         etag: etag(meta),
         size: meta.size,
         modified_us: meta.last_modified.timestamp_micros(),
     })
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.split('/').any(|p| p.starts_with('_') || p.starts_with('.'))
+}
+
+fn is_ours(format: Format, path: &str) -> bool {
+    let path = path.to_lowercase();
+    let plain = if format.0.is_text() { Compression::of(&path).1 } else { path.as_str() };
+    format.0.endings().iter().any(|e| plain.ends_with(e))
 }
 
 /// The version of an object's content.
@@ -104,7 +119,8 @@ pub async fn ready(
     now_us: i64,
     settle_ms: u64,
 ) -> Result<bool, PortError> {
-    if config.location.local.is_none() {
+    // A table's log names whole files only.
+    if config.location.local.is_none() || config.format.is_table() {
         return Ok(true);
     }
     let settle_us = i64::try_from(settle_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
@@ -116,29 +132,32 @@ pub async fn ready(
         return Ok(true);
     }
     let folder = (config.location.store.clone(), config.location.prefix.clone());
-    match has_end(&folder, file, config.format).await {
+    match looks_whole(&folder, file, config.format).await {
         Err(e) if e.kind() == PortErrorKind::Gone => Ok(false),
         other => other,
     }
 }
 
-async fn has_end(folder: &Folder, file: &Listed, format: Format) -> Result<bool, PortError> {
-    let wanted: u64 = match format {
-        Format::Parquet => 4,
-        Format::JsonLines => 1,
-    };
-    if file.size < wanted {
-        return Ok(format == Format::JsonLines);
-    }
+/// Bytes of a file's beginning and end that a format is shown.
+pub(crate) const EDGE_BYTES: u64 = 8;
+
+async fn looks_whole(folder: &Folder, file: &Listed, format: Format) -> Result<bool, PortError> {
     let path = object_path(&folder.1, &file.path);
-    let options = GetOptions { range: Some(GetRange::Suffix(wanted)), ..GetOptions::default() };
     let doing = || format!("reading the end of '{}'", file.path);
-    let got = folder.0.get_opts(&path, options).await.map_err(|e| store_error(doing(), e))?;
-    let end = got.bytes().await.map_err(|e| store_error(doing(), e))?;
-    Ok(match format {
-        Format::Parquet => end.as_ref() == b"PAR1",
-        Format::JsonLines => end.as_ref() == b"\n",
-    })
+    let compression = Compression::of(&file.path).0.filter(|_| format.0.is_text());
+    if let Some(compression) = compression {
+        // Only decoding it shows where an archive ends.
+        let got = folder.0.get(&path).await.map_err(|e| store_error(doing(), e))?;
+        let bytes = got.bytes().await.map_err(|e| store_error(doing(), e))?;
+        return Ok(compression.check(bytes).is_ok());
+    }
+    let edge = EDGE_BYTES.min(file.size);
+    let ranges = [0..edge, file.size - edge..file.size];
+    let edges = match edge {
+        0 => vec![Bytes::new(), Bytes::new()],
+        _ => folder.0.get_ranges(&path, &ranges).await.map_err(|e| store_error(doing(), e))?,
+    };
+    Ok(format.0.is_whole(&edges[0], &edges[1]))
 }
 
 /// The object of a source's file. Listed names are encoded already.

@@ -5,12 +5,15 @@ mod expr;
 mod join;
 mod window;
 
+pub(crate) use expr::physical;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{
     Distinct, Expr as LogicalExpr, ExprSchemable, LogicalPlan, TableScan, Volatility,
@@ -89,8 +92,12 @@ impl<'a> Lowering<'a> {
         };
         let history = direct.is_none();
         let schema = if history { history_schema(&def.schema) } else { def.schema.clone() };
-        let operator =
-            Operator::Source(Source { name: def.name.clone(), mode: def.mode.clone(), history });
+        let operator = Operator::Source(Source {
+            name: def.name.clone(),
+            mode: def.mode.clone(),
+            history,
+            unique: def.unique.clone(),
+        });
         let view = self.view.map_or_else(|| name.to_string(), |v| v.name.clone());
         self.plan.push(Node { operator, inputs: vec![], schema, view }).map_err(bug)
     }
@@ -324,17 +331,36 @@ fn refuse_unstable(plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut found: Option<String> = None;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|e| {
-            e.apply(|e| {
-                if let LogicalExpr::ScalarFunction(f) = e
-                    && f.func.signature().volatility != Volatility::Immutable
-                {
-                    found.get_or_insert_with(|| f.func.name().to_string());
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
+            if let Some(name) = unstable(e)? {
+                found.get_or_insert(name);
+            }
+            Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    match found {
+    refused(found)
+}
+
+/// The same for one expression.
+pub(crate) fn refuse_unstable_expr(expr: &LogicalExpr) -> Result<(), SqlError> {
+    refused(unstable(expr)?)
+}
+
+/// The first function in `expr` whose value depends on more than its arguments.
+fn unstable(expr: &LogicalExpr) -> Result<Option<String>, DataFusionError> {
+    let mut found = None;
+    expr.apply(|e| {
+        if let LogicalExpr::ScalarFunction(f) = e
+            && f.func.signature().volatility != Volatility::Immutable
+        {
+            found.get_or_insert_with(|| f.func.name().to_string());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+fn refused(unstable: Option<String>) -> Result<(), SqlError> {
+    match unstable {
         None => Ok(()),
         Some(name) => Err(SqlError::unsupported(
             format!("{name}() changes without the lake changing, so no view of it can be kept"),

@@ -1,14 +1,21 @@
 //! The binary on real lakes: kills, bad input, clusters, the command line.
 
 mod bad_input;
+mod checks;
 mod cluster;
 mod command_line;
+mod delta_source;
+mod evolution;
+mod formats;
 mod kill;
 mod modes;
+mod restated;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use tempfile::TempDir;
 
 /// A lake and a folder for SQL, in a temporary folder.
@@ -48,11 +55,21 @@ impl Bench {
 
     /// Write a file of the lake, whole.
     pub fn put(&self, name: &str, text: &str) {
+        self.put_bytes(name, text.as_bytes());
+    }
+
+    /// The same with any content.
+    pub fn put_bytes(&self, name: &str, bytes: &[u8]) {
         let path = self.lake().join(name);
         std::fs::create_dir_all(path.parent().expect("in the lake")).expect("a folder");
         let unfinished = path.with_extension("unfinished");
-        std::fs::write(&unfinished, text).expect("written");
+        std::fs::write(&unfinished, bytes).expect("written");
         std::fs::rename(&unfinished, &path).expect("renamed");
+    }
+
+    /// Delete a file of the lake.
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.lake().join(name)).expect("removed");
     }
 
     /// The program, with this lake's settings.
@@ -125,6 +142,20 @@ impl Bench {
         assert!(out.contains(" 0 differences"), "{out}");
         out
     }
+}
+
+/// Columns as a Parquet file.
+pub fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let mut writer = parquet::arrow::ArrowWriter::try_new(vec![], batch.schema(), None)
+        .expect("Parquet holds it");
+    writer.write(&batch).expect("written");
+    writer.into_inner().expect("written")
+}
+
+/// Whole numbers as a column.
+pub fn longs(values: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(values.to_vec()))
 }
 
 /// Bytes as text.
