@@ -29,6 +29,10 @@ use world::{Cell, World};
 const FILE_ROWS_MAX: usize = 131_072;
 const BUCKET_DAYS: u32 = 7;
 
+/// The program's own: encoders on many threads leave holes in others.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A batch and the diffs of its rows.
 type Change = (RecordBatch, Vec<i64>);
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::Time;
 
 use crate::delta::Table;
-use crate::error::Result;
+use crate::error::{LakeError, Result};
 use crate::lease::{cut_floors, floor, lowest, raise_floor};
 use crate::published::{self, Published};
 use crate::store::{Listed, Store};
@@ -158,6 +158,28 @@ async fn sweep(
         let orphan = epoch < sweeper.epoch && (fenced || sweeper.alone);
         if !named.reachable.contains(file) && (orphan || named.removed.contains(file)) {
             delete(store, object, swept).await?;
+        }
+    }
+    if fenced || sweeper.alone {
+        sweep_unfinished(store, sweeper.epoch, folder, swept)?;
+    }
+    Ok(())
+}
+
+/// Delete what processes that were killed left of files they were writing. On a local disk those
+/// are `{file}#{n}`, which object_store neither lists nor deletes.
+fn sweep_unfinished(store: &Store, epoch: Time, folder: &str, swept: &mut Swept) -> Result<()> {
+    let Some(lake) = &store.local else { return Ok(()) };
+    let folder = lake.join(folder);
+    let failed = |source| LakeError::File { path: folder.display().to_string(), source };
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let older = name.get(..20).and_then(|e| e.parse::<Time>().ok()).is_some_and(|e| e < epoch);
+        if older && name.contains(".parquet#") {
+            // Its writer may have finished or withdrawn it meanwhile.
+            let removed = std::fs::remove_file(entry.path());
+            swept.files += u64::from(removed.is_ok());
         }
     }
     Ok(())
