@@ -33,6 +33,14 @@ pub struct Rejected {
 }
 
 impl Check {
+    /// The declared columns that it reads, rising.
+    pub fn columns(&self) -> Vec<usize> {
+        let mut columns: Vec<usize> =
+            collect_columns(&self.predicate).iter().map(|c| c.index()).collect();
+        columns.sort_unstable();
+        columns
+    }
+
     /// The rows that this check does not accept, in order.
     pub fn rejected(&self, rows: &RecordBatch) -> Vec<Rejected> {
         let all = match self.evaluate(rows) {
@@ -62,11 +70,8 @@ impl Check {
     }
 
     fn reject(&self, rows: &RecordBatch, row: usize, what: &str) -> Rejected {
-        let mut columns: Vec<usize> =
-            collect_columns(&self.predicate).iter().map(|c| c.index()).collect();
-        columns.sort_unstable();
         let options = FormatOptions::default().with_null("null");
-        let shown = columns.into_iter().map(|c| {
+        let shown = self.columns().into_iter().map(|c| {
             let value = ArrayFormatter::try_new(rows.column(c).as_ref(), &options);
             let value = value.map(|f| f.value(row).to_string()).unwrap_or_default();
             format!("{}={value}", rows.schema_ref().field(c).name())

@@ -15,6 +15,8 @@ use crate::store::Store;
 /// Draws a text that no other call, in any process, draws again.
 pub type Nonces = Box<dyn FnMut() -> String + Send>;
 
+/// Folder of the objects by which a store is tried.
+const PROBE: &str = "_tidewatch/probe";
 /// Heartbeats without an entry after which a leader counts as gone.
 const HEARTBEATS_MISSED: u64 = 3;
 /// How far the clock may be from the store's, microseconds.
@@ -223,17 +225,17 @@ impl Sequencer {
     }
 }
 
-/// Refuse a store that ignores `If-None-Match`.
+/// Refuse a store that ignores `If-None-Match`. Answers get lost: what is there afterwards decides.
 async fn probe(store: &Store, nonce: &str) -> Result<()> {
-    let name = format!("_tidewatch/probe/{nonce}");
-    let body = |n: u8| Bytes::from(vec![n]);
-    let failed = |source| LakeError::Store { action: "written", name: name.clone(), source };
-    store.put_new(&name, body(0)).await.map_err(failed)?;
-    let second = store.put_new(&name, body(1)).await;
-    store.delete(&name).await?;
-    match second {
-        Err(_) => Ok(()),
-        Ok(()) => Err(LakeError::Invalid(format!(
+    let probe = Chain::new(store, format!("{PROBE}/{nonce}"));
+    let (first, second) = (Bytes::from(format!("first {nonce}")), Bytes::from("second"));
+    probe.create(0, &first).await?;
+    let _ = store.put_new(&probe.name(0), second).await;
+    let there = probe.get(0).await?;
+    probe.delete(0).await?;
+    match there.is_none_or(|there| there == first) {
+        true => Ok(()),
+        false => Err(LakeError::Invalid(format!(
             "store '{}' ignores put-if-absent (If-None-Match): use one that supports it",
             store.inner
         ))),
