@@ -23,6 +23,10 @@ use sql::{Catalog, lower, parse};
 use tidewatch_benchmarks::{Nowhere, cpu_seconds, peak_bytes};
 use tokio::runtime::Runtime;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SQL: &str = include_str!("../../../dataflows/benchmark_features/benchmark_features.sql");
 const FRESH: usize = 5;
 

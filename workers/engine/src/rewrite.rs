@@ -6,10 +6,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_physical_expr::ScalarFunctionExpr;
-use datafusion_physical_expr::expressions::{Column, Literal};
+use datafusion_physical_expr::expressions::{CastExpr, Column, Literal};
 
 use crate::plan::{
     Bound, Expr, FrameUnits, InvalidNode, Mode, Node, NodeId, Operator, Plan, WindowFunction,
@@ -300,11 +300,11 @@ fn place(
             places.push(if c < width { c } else { below + c - width });
             continue;
         }
-        if !total(expr) || !reads_only(expr, width) {
+        let schema = &plan.nodes()[lower].schema;
+        if !total(expr, schema) || !reads_only(expr, width) {
             return None;
         }
         places.push(width + extra.len());
-        let schema = &plan.nodes()[lower].schema;
         let t = expr.data_type(schema).ok().and_then(|t| schemas::normal::normal_type(&t))?;
         extra.push((expr.clone(), Arc::new(Field::new(expr.to_string(), t, true))));
     }
@@ -312,10 +312,13 @@ fn place(
 }
 
 /// Whether an expression has a value for every row.
-fn total(expr: &Expr) -> bool {
+fn total(expr: &Expr, schema: &SchemaRef) -> bool {
+    let whole = |e: &Expr| e.data_type(schema).is_ok_and(|t| t.is_integer());
     every(expr, |e| {
         e.downcast_ref::<Column>().is_some()
             || e.downcast_ref::<Literal>().is_some()
+            || e.downcast_ref::<CastExpr>()
+                .is_some_and(|c| *c.cast_type() == DataType::Float64 && whole(c.expr()))
             || e.downcast_ref::<ScalarFunctionExpr>()
                 .is_some_and(|f| TOTAL_FUNCTIONS.contains(&f.name()))
     })
