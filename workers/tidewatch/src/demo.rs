@@ -28,7 +28,12 @@ pub fn demo(args: &Demo, settings: &Settings, quiet: bool) -> Result<ExitCode> {
     std::fs::create_dir_all(&root)
         .with_context(|| format!("'{}' cannot be made", root.display()))?;
     let world = World::new(
-        world::Settings { seed: args.seed, campaigns: args.campaigns, days: args.days },
+        world::Settings {
+            seed: args.seed,
+            campaigns: args.campaigns,
+            days: args.days,
+            ..world::Settings::default()
+        },
         false,
     );
     println!(
