@@ -147,6 +147,8 @@ const AUDIENCES: [&str; 8] = [
     "interest: home",
     "customers, excluded buyers",
 ];
+/// The largest campaign over the smallest.
+const VOLUME_CUT: f64 = 2_500.0;
 const OBJECTIVES: [&str; 3] = ["sales", "leads", "traffic"];
 
 pub(crate) fn climate(settings: &Settings) -> Climate {
@@ -217,7 +219,7 @@ impl Entities {
         let noise = settings.noise.factor();
         let place = self.brands[brand].place;
         let spread = pow(priors::VOLUME_SPREAD.draw(&mut draw), 1.0 / climate.volume_exponent);
-        let volume = climate.volume_least * spread;
+        let volume = climate.volume_least * spread.min(VOLUME_CUT);
         let ctr = if platform == 0 { &priors::CTR_SEARCH } else { &priors::CTR_SOCIAL };
         let (ctr, cvr) = (ctr.draw(&mut draw).min(0.3), priors::CVR.draw(&mut draw).min(0.3));
         let cpc = priors::CPC.draw(&mut draw) * PLACES[place].per_usd;

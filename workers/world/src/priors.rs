@@ -60,8 +60,8 @@ use Law::{LogNormal, LogUniform, Pareto, Uniform};
 
 priors! {
     VOLUME_LEAST: "world", LogUniform(12.0, 30.0), "impressions/h", "smallest mean volume of a campaign", "with the CTR and CVR below, the median campaign has under one conversion a day";
-    VOLUME_EXPONENT: "world", Uniform(1.0, 1.4), "1", "exponent of the power law of volumes", "few campaigns have most of the spend";
-    VOLUME_SPREAD: "campaign", Pareto(1.0, 1.0, 400.0), "1", "volume over the smallest, to the power 1/exponent", "a power law, cut where one campaign would be the whole world";
+    VOLUME_EXPONENT: "world", Uniform(0.6, 1.1), "1", "exponent of the power law of volumes", "few campaigns have most of the spend";
+    VOLUME_SPREAD: "campaign", Pareto(1.0, 1.0, 100_000.0), "1", "volume over the smallest, to the power of the exponent", "a power law; volumes are cut at 2500 times the smallest";
     DAILY_SWING: "campaign", Uniform(0.25, 0.8), "1", "half range of the daily curve over its mean", "from always-on search to evening social";
     DAILY_PEAK: "campaign", Uniform(11.0, 21.0), "local hour", "hour of the daily peak", "lunch to late evening";
     SECOND_SWING: "campaign", Uniform(0.0, 0.2), "1", "half range of the twice-daily curve", "a morning and an evening peak";

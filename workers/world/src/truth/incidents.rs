@@ -193,11 +193,16 @@ fn spot(world: &World, sort: &Sort, draw: &mut Draw) -> Option<(Scope, Range<i64
     let low = if world.settings.live_days >= 14 || data { live + 12 } else { (14 * 24).min(hours / 3) };
     let mut onset = low + draw.below((hours - 36 - low).max(1) as usize) as i64;
     let mut lasts = sort.lasts.0 + draw.below((sort.lasts.1 - sort.lasts.0 + 1) as usize) as i64;
-    // The larger of two: otherwise most of what breaks is too small to be seen by anybody.
+    // The largest of some: otherwise most of what breaks is too small to be seen by anybody, above
+    // all what shows in clicks and conversions.
     let e = &world.entities;
-    let volume = |c: usize| e.campaigns[c].volume;
-    let (a, b) = (draw.below(e.campaigns.len()), draw.below(e.campaigns.len()));
-    let c = if volume(a) >= volume(b) { a } else { b };
+    let some = match sort.statistic {
+        Statistic::Ctr | Statistic::Cvr | Statistic::Value | Statistic::Comments => 8,
+        _ => 2,
+    };
+    let some: Vec<usize> = (0..1 + draw.below(some)).map(|_| draw.below(e.campaigns.len())).collect();
+    let volume = |c: &usize| e.campaigns[*c].volume;
+    let c = some.into_iter().max_by(|a, b| volume(a).total_cmp(&volume(b)))?;
     let campaign = &e.campaigns[c];
     let ad = campaign.ads.start + draw.below(campaign.ads.len());
     let scope = match sort.level {

@@ -1,16 +1,17 @@
 //! What an observer expects who knows the world's parameters and its known events, but neither its
 //! drift nor its incidents: means, the noise law around them, and how odd a number is.
 
-use libm::{log, pow};
+use libm::{exp, log, pow};
 
 use super::Scope;
 use crate::World;
 use crate::rates::{KNOWN, Rate};
 
-/// A standardised number beyond this is odd: one chance in seven million per normal test.
-pub const ODD: f64 = 5.2;
+/// A standardised number beyond this is odd: one chance in ninety million per normal test. Windows
+/// overlap, drift is not quite normal, and a world asks some million times.
+pub const ODD: f64 = 5.6;
 /// A budget may stop a campaign in hours that it would reach if volume were this much higher.
-pub(crate) const HOT: f64 = 2.0;
+pub(crate) const HOT: f64 = 2.5;
 
 /// What is compared with its expectation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,23 +51,46 @@ impl Statistic {
 }
 
 /// How far `count` lies above its mean, in standard deviations; `variance` is that of the factor on
-/// the mean. The smaller of a root and a logarithmic scale: the first is too bold for factors with
-/// a long tail, the second for small counts.
+/// the mean.
+///
+/// The likeliest way there: the factor does `u` standard deviations of it, counting does the rest,
+/// and the two add up as squares (large deviations).
 pub fn above(count: f64, mean: f64, variance: f64) -> f64 {
-    let root = root(count, mean, variance);
-    let scale = (variance + 1.0 / (mean + 0.5)).sqrt();
-    root.min(log((count + 0.5) / (mean + 0.5)) / scale)
+    if count <= mean + 0.5 { -below(count, mean, variance).max(0.0) } else { far(count - 0.5, mean, variance) }
 }
 
 /// How far `count` lies below its mean.
 pub fn below(count: f64, mean: f64, variance: f64) -> f64 {
-    -root(count, mean, variance)
+    if count + 0.5 >= mean { 0.0 } else { far(count.max(0.0) + 0.5, mean, variance) }
 }
 
-/// Anscombe (1948), widened by the factor's variance.
-fn root(count: f64, mean: f64, variance: f64) -> f64 {
-    let scale = (1.0 + mean * variance).sqrt();
-    2.0 * ((count.max(0.0) + 0.375).sqrt() - (mean + 0.375).sqrt()) / scale
+/// The smallest norm of (factor, counting) that leads from `mean` to `count`.
+fn far(count: f64, mean: f64, variance: f64) -> f64 {
+    let mean = mean.max(1e-9);
+    let (whole, spread) = (log(count / mean).abs(), variance.sqrt().max(1e-9));
+    let (alone, drift) = (poisson(count, mean), whole / spread);
+    // No need to be exact about what is not odd.
+    if alone.min(drift) < ODD {
+        return alone.min(drift);
+    }
+    let toward = if count > mean { 1.0 } else { -1.0 };
+    let norm = |part: f64| {
+        let counting = poisson(count, mean * exp(toward * part * whole));
+        let factor = part * drift;
+        (factor * factor + counting * counting).sqrt()
+    };
+    // The factor never does more than counting alone would have to.
+    let (mut low, mut high) = (0.0, (alone / drift).min(1.0));
+    for _ in 0..24 {
+        let third = (high - low) / 3.0;
+        if norm(low + third) < norm(high - third) { high -= third } else { low += third }
+    }
+    norm(0.5 * (low + high))
+}
+
+/// Signed-root deviance of a Poisson count, without its sign.
+fn poisson(count: f64, mean: f64) -> f64 {
+    (2.0 * (count * log(count / mean) - (count - mean))).max(0.0).sqrt()
 }
 
 /// How far an amount lies from its mean, either way; positive is above.
@@ -122,6 +146,11 @@ impl World {
         }
     }
 
+    /// Days that a campaign's main window counts, for clicks of `hour`.
+    pub fn window_days(&self, campaign: usize, hour: i64) -> f64 {
+        self.main_window(self.entities.campaigns[campaign].account, hour).days
+    }
+
     /// The share of a campaign's main conversions that its window shows at an age, and its mean
     /// credit: conversions expected per conversion made.
     pub fn ripe(&self, campaign: usize, hour: i64, seen: i64) -> f64 {
@@ -140,5 +169,22 @@ impl World {
     /// Mean credit of a campaign's conversions, 0 to 1.
     pub fn credit(&self, campaign: usize) -> f64 {
         crate::conversions::credit(self.entities.campaigns[campaign].platform)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Exact tails: Poisson(9) at 0, Poisson(20) at 0, Poisson(1) at 10 or more.
+    #[test]
+    fn counts_are_as_odd_as_their_tails() {
+        let near = |z: f64, exact: f64| assert!((z - exact).abs() < 0.15, "{z} for {exact}");
+        near(below(0.0, 9.0, 0.0), 3.67);
+        near(below(0.0, 20.0, 0.0), 5.99);
+        near(above(10.0, 1.0, 0.0), 5.18);
+        // A factor with a long tail makes large numbers less odd.
+        assert!(above(400.0, 100.0, 0.04) < 7.0 && above(400.0, 100.0, 0.0) > 15.0);
+        assert!(below(0.0, 500.0, 0.04) > 15.0);
     }
 }

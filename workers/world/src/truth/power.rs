@@ -17,7 +17,7 @@ pub const WINDOWS: [i64; 6] = [3, 6, 12, 24, 72, 168];
 /// Fewer rows are even by chance: in the least case only their impressions tell.
 pub const PARITY_ROWS: usize = 24;
 /// Fewer values say nothing about their mean.
-pub const VALUES: f64 = 4.0;
+pub const VALUES: f64 = 8.0;
 /// Standard normal quantile of 0.99.
 const UNLUCKY: f64 = 2.33;
 /// Variance of credit over its squared mean, where platforms split it.
@@ -156,14 +156,18 @@ fn chance(
         }
         Statistic::Value => {
             let made = |p: &Pair| clicks(p) * p.with.cvr * ripe(world, p, at);
-            let n = sum(&made);
+            let known = |p: &Pair| made(p) * p.without.value;
+            let (without, square) = (sum(&known), sum(&|p| known(p) * p.without.value));
+            // Half as many as expected must still be enough.
+            let few = 0.5 * without * without / square.max(1e-9);
             let unit = if incident.kind == Kind::ValueUnit { 100.0 } else { 1.0 };
             let inside = |p: &Pair| (incident.onset..incident.end).contains(&p.hour);
             let times = |p: &Pair| if inside(p) { unit } else { 1.0 };
             let with = sum(&|p| made(p) * p.with.value * times(p));
-            // Half as many conversions as expected must still be enough.
-            let few = 0.5 * n;
-            if few < VALUES { 0.0 } else { amounts(sum(&|p| made(p) * p.without.value), with, (noise.value + SPLIT) / few, up) }
+            match few < VALUES {
+                true => 0.0,
+                false => amounts(without, with, (noise.value + SPLIT) / few, up),
+            }
         }
         Statistic::Parity => {
             let day = |p: &Pair| (incident.onset..incident.end).contains(&p.hour);
@@ -175,7 +179,7 @@ fn chance(
 }
 
 fn amounts(without: f64, with: f64, variance: f64, up: bool) -> f64 {
-    let z = if up { 1.0 } else { -1.0 } * amount(with, without, variance);
+    let z = amount(with, without, variance) * if up { 1.0 } else { -1.0 };
     beyond(z, z - UNLUCKY)
 }
 

@@ -50,7 +50,7 @@ fn settings(seed: u64) -> Settings {
 /// Is the alert about the incident, or its traces?
 pub fn about(world: &World, alert: &Alert, incident: &Incident) -> bool {
     let (from, until) = (incident.onset, incident.end + TRACES_HOURS);
-    alert.at > from && alert.at <= until && world.meet(alert.scope, incident.scope)
+    alert.at >= from && alert.at <= until && world.meet(alert.scope, incident.scope)
 }
 
 /// Counts of alerts and incidents.

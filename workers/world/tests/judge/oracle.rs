@@ -8,7 +8,7 @@ use world::truth::power::{PARITY_ROWS, SPLIT, VALUES, WINDOWS};
 use world::truth::Scope;
 
 use crate::Alert;
-use crate::seen::Seen;
+use crate::seen::{Cell, Seen};
 
 /// Sums over a window: what was seen, and what was expected given what was shown or clicked.
 #[derive(Clone, Copy, Default)]
@@ -24,7 +24,7 @@ struct Sums {
     conversions_known: f64,
     value: f64,
     value_known: f64,
-    made: f64,
+    value_square: f64,
     comments: f64,
     comments_known: f64,
 }
@@ -42,9 +42,35 @@ impl Sums {
         self.conversions_known += o.conversions_known;
         self.value += o.value;
         self.value_known += o.value_known;
-        self.made += o.made;
+        self.value_square += o.value_square;
         self.comments += o.comments;
         self.comments_known += o.comments_known;
+    }
+}
+
+impl Sums {
+    fn add_hour(&mut self, cell: &Cell, rate: &Rate, credit: f64, talk: f64, ripe: &dyn Fn() -> f64) {
+        if !rate.bound {
+            self.shown += cell.impressions;
+            self.shown_known += rate.impressions;
+            self.shown_square += rate.impressions * rate.impressions;
+        }
+        if cell.impressions == 0.0 {
+            return;
+        }
+        self.clicks += cell.clicks;
+        self.clicks_known += cell.impressions * rate.ctr;
+        self.cost += cell.cost;
+        self.cost_known += cell.clicks * rate.per_click + cell.impressions * rate.per_impression;
+        self.comments += cell.comments;
+        self.comments_known += cell.impressions * talk * rate.comments;
+        if cell.clicks > 0.0 {
+            self.conversions += cell.conversions / credit;
+            self.conversions_known += cell.clicks * rate.cvr * ripe();
+            self.value += cell.value;
+            self.value_known += cell.conversions * rate.value;
+            self.value_square += cell.conversions * rate.value * rate.value;
+        }
     }
 }
 
@@ -60,6 +86,8 @@ pub struct Oracle {
     hours: usize,
     known: Vec<Rate>,
     places: Vec<Place>,
+    /// By campaign: for each length of window, the ripe share by age in hours.
+    ripe: Vec<Vec<(f64, Vec<f64>)>>,
 }
 
 impl Oracle {
@@ -78,39 +106,40 @@ impl Oracle {
         let place = |(scope, platform)| {
             Place { scope, platform, ads: world.ads_of(scope), noise: world.noise(scope) }
         };
-        Oracle { hours, known, places: world.scopes().into_iter().map(place).collect() }
+        let last = hours as i64 - 1;
+        let table = |c: usize, hour: i64| {
+            let of = (0..WINDOWS[WINDOWS.len() - 1] + 48).map(|age| world.ripe(c, hour, hour + age));
+            (world.window_days(c, hour), of.collect())
+        };
+        let ripe = (0..campaigns).map(|c| vec![table(c, 0), table(c, last)]).collect();
+        Oracle { hours, known, places: world.scopes().into_iter().map(place).collect(), ripe }
     }
 
-    fn sums(&self, world: &World, seen: &Seen, ad: usize, from: i64, until: i64) -> Sums {
-        let mut s = Sums::default();
+    /// Sums of an ad over each window that ends at `cut`.
+    fn sums(&self, world: &World, seen: &Seen, ad: usize, cut: i64) -> [Sums; WINDOWS.len()] {
+        let (mut s, mut all) = (Sums::default(), [Sums::default(); WINDOWS.len()]);
         let campaign = world.campaign_of(ad);
         let (credit, talk) = (world.credit(campaign), world.comment_rate(ad));
-        let from = from.max(0);
-        let known = &self.known[ad * self.hours + from as usize..];
-        for (i, (cell, rate)) in seen.of(ad, from, until).iter().zip(known).enumerate() {
-            if !rate.bound {
-                s.shown += cell.impressions;
-                s.shown_known += rate.impressions;
-                s.shown_square += rate.impressions * rate.impressions;
+        let (mut from, mut window) = (cut, 0);
+        while window < WINDOWS.len() {
+            from -= 1;
+            if let Some(cell) = seen.of(ad, from, from + 1).first().filter(|_| from >= 0) {
+                let rate = &self.known[ad * self.hours + from as usize];
+                s.add_hour(cell, rate, credit, talk, &|| self.ripe(world, campaign, from, cell.at));
             }
-            if cell.impressions == 0.0 {
-                continue;
+            while window < WINDOWS.len() && cut - from == WINDOWS[window] {
+                all[window] = s;
+                window += 1;
             }
-            s.clicks += cell.clicks;
-            s.clicks_known += cell.impressions * rate.ctr;
-            s.cost += cell.cost;
-            s.cost_known += cell.clicks * rate.per_click + cell.impressions * rate.per_impression;
-            let made = cell.conversions / credit;
-            let ripe = world.ripe(campaign, from + i as i64, cell.at);
-            s.conversions += made;
-            s.conversions_known += cell.clicks * rate.cvr * ripe;
-            s.made += made;
-            s.value += cell.value;
-            s.value_known += cell.conversions * rate.value;
-            s.comments += cell.comments;
-            s.comments_known += cell.impressions * talk * rate.comments;
         }
-        s
+        all
+    }
+
+    fn ripe(&self, world: &World, campaign: usize, hour: i64, at: i64) -> f64 {
+        let days = world.window_days(campaign, hour);
+        let table = self.ripe[campaign].iter().find(|(d, _)| *d == days);
+        let known = table.and_then(|(_, t)| t.get((at - hour) as usize));
+        known.copied().unwrap_or_else(|| world.ripe(campaign, hour, at))
     }
 
     /// What is odd after delivery `n`.
@@ -125,48 +154,48 @@ impl Oracle {
                 alerts.push(Alert { scope, what: "late", at, score: 9.0 });
                 continue;
             }
-            for window in WINDOWS {
-                self.window(world, seen, (platform, at, cut, window), &mut alerts);
-            }
+            self.windows(world, seen, (platform, at, cut), &mut alerts);
             self.parity(seen, platform, at, cut, &mut alerts);
         }
         alerts
     }
 
-    fn window(
+    fn windows(
         &self,
         world: &World,
         seen: &Seen,
-        (platform, at, cut, window): (usize, i64, i64, i64),
+        (platform, at, cut): (usize, i64, i64),
         alerts: &mut Vec<Alert>,
     ) {
         let here: Vec<&Place> = self.places.iter().filter(|p| p.platform == platform).collect();
         let mut by_ad = std::collections::HashMap::new();
         for place in here.iter().filter(|p| matches!(p.scope, Scope::Campaign(_))) {
             for ad in &place.ads {
-                by_ad.insert(*ad, self.sums(world, seen, *ad, cut - window, cut));
+                by_ad.insert(*ad, self.sums(world, seen, *ad, cut));
             }
         }
-        let total = |place: &Place| {
-            let mut s = Sums::default();
-            place.ads.iter().for_each(|ad| s.add(&by_ad[ad]));
-            s
-        };
-        // Is everybody up or down?
-        let mut moved: Vec<f64> = here
-            .iter()
-            .filter(|p| matches!(p.scope, Scope::Campaign(_)))
-            .map(|p| total(p))
-            .filter(|s| s.shown_known > 30.0)
-            .map(|s| ((s.shown + 0.5) / (s.shown_known + 0.5)).ln())
-            .collect();
-        moved.sort_by(f64::total_cmp);
-        let context = if moved.len() < 5 { 0.0 } else { moved[moved.len() / 2] };
-        for place in here {
-            let odd = odd(&total(place), &place.noise, context);
-            alerts.extend(odd.into_iter().filter(|(_, score)| *score >= ODD).map(|(what, score)| {
-                Alert { scope: place.scope, what, at, score }
-            }));
+        for window in 0..WINDOWS.len() {
+            let total = |place: &Place| {
+                let mut s = Sums::default();
+                place.ads.iter().for_each(|ad| s.add(&by_ad[ad][window]));
+                s
+            };
+            // Is everybody up or down?
+            let mut moved: Vec<f64> = here
+                .iter()
+                .filter(|p| matches!(p.scope, Scope::Campaign(_)))
+                .map(|p| total(p))
+                .filter(|s| s.shown_known > 30.0)
+                .map(|s| ((s.shown + 0.5) / (s.shown_known + 0.5)).ln())
+                .collect();
+            moved.sort_by(f64::total_cmp);
+            let context = if moved.is_empty() { 0.0 } else { moved[moved.len() / 2] };
+            for place in &here {
+                let odd = odd(&total(place), &place.noise, context);
+                let odd = odd.into_iter().filter(|(_, score)| *score >= ODD);
+                let alert = |(what, score)| Alert { scope: place.scope, what, at, score };
+                alerts.extend(odd.map(alert));
+            }
         }
     }
 
@@ -194,10 +223,14 @@ fn odd(s: &Sums, noise: &Noise, context: f64) -> Vec<(&'static str, f64)> {
     let mut odd = vec![];
     if s.shown_known > 0.0 {
         let burst = noise.dispersion * s.shown_square / (s.shown_known * s.shown_known);
-        let variance = noise.volume + burst;
+        // A shock does not meet all alike.
+        let variance = noise.volume + burst + 0.25 * context * context;
         let known = s.shown_known * context.exp();
         odd.push(("impressions up", above(s.shown, known, variance)));
-        odd.push(("impressions down", below(s.shown, known, variance)));
+        // Where everybody is up, budgets stop some.
+        if context < 0.35 {
+            odd.push(("impressions down", below(s.shown, known, variance)));
+        }
     }
     odd.push(("ctr up", above(s.clicks, s.clicks_known, noise.ctr)));
     odd.push(("ctr down", below(s.clicks, s.clicks_known, noise.ctr)));
@@ -209,8 +242,9 @@ fn odd(s: &Sums, noise: &Noise, context: f64) -> Vec<(&'static str, f64)> {
         let z = amount(s.cost, s.cost_known, noise.cpc + 0.09 / s.clicks);
         odd.extend([("cpc up", z), ("cpc down", -z)]);
     }
-    if s.made >= VALUES {
-        let z = amount(s.value, s.value_known, (noise.value + SPLIT) / s.made);
+    let values = s.value_known * s.value_known / s.value_square.max(1e-9);
+    if values >= VALUES {
+        let z = amount(s.value, s.value_known, (noise.value + SPLIT) / values);
         odd.extend([("value up", z), ("value down", -z)]);
     }
     odd
