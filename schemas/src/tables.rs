@@ -30,9 +30,8 @@ mod tests {
     fn every_column_says_what_it_means() {
         for (name, ddl) in super::all() {
             let inside = ddl.split_once("(\n").map_or("", |(_, rest)| rest);
-            let end = |l: &&str| {
-                !l.trim_start().starts_with("PRIMARY KEY") && !l.starts_with(") WITH")
-            };
+            let end =
+                |l: &&str| !l.trim_start().starts_with("PRIMARY KEY") && !l.starts_with(") WITH");
             for line in inside.lines().take_while(end) {
                 assert!(line.contains("-- "), "{name}: {line}");
             }

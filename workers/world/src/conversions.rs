@@ -21,7 +21,8 @@ const fn window(name: &'static str, days: f64, view: bool) -> Window {
 /// The windows a platform reports; an account's main one is among the first two.
 /// Meta's since 12 January 2026; the others' defaults.
 pub(crate) fn windows(platform: usize) -> &'static [Window] {
-    const GOOGLE: [Window; 2] = [window("30d_click", 30.0, false), window("90d_click", 90.0, false)];
+    const GOOGLE: [Window; 2] =
+        [window("30d_click", 30.0, false), window("90d_click", 90.0, false)];
     const META: [Window; 4] = [
         window("7d_click", 7.0, false),
         window("1d_click", 1.0, false),

@@ -276,7 +276,7 @@ impl Entities {
             self.ad_sets.push(AdSet {
                 id: format!("{id}-s{s}"),
                 campaign: i,
-                audience: *draw.pick(&AUDIENCES),
+                audience: AUDIENCES[draw.below(AUDIENCES.len())],
                 audience_size: exp(draw.between(9.2, 16.0)) as i64,
             });
             for a in 0..*draw.pick(&[1, 1, 2, 3]) {
@@ -321,7 +321,8 @@ fn brand(settings: &Settings, b: usize) -> Brand {
 fn actions(settings: &Settings, i: usize, objective: &str) -> Vec<Action> {
     let mut draw = Draw::new(settings.seed, Stream::Action, i as u64, 0);
     let main = if objective == "leads" { "lead" } else { "purchase" };
-    let mut all = vec![Action { kind: main, share: 1.0, lag: Lag::new(&mut draw), worth: 1.0, from: 0 }];
+    let mut all =
+        vec![Action { kind: main, share: 1.0, lag: Lag::new(&mut draw), worth: 1.0, from: 0 }];
     if main == "purchase" && draw.chance(0.6) {
         let share = draw.between(1.5, 4.0);
         let mut lag = Lag::new(&mut draw);

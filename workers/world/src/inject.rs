@@ -122,6 +122,8 @@ mod tests {
         assert_eq!((label.onset, label.end), (20, 25));
         assert_eq!(series.clicks, flat());
         assert!(series.conversions[20..25].iter().all(|x| *x < 2.0));
-        assert!(series.conversions[25..].iter().chain(&series.conversions[..20]).all(|x| *x == 10.0));
+        assert!(
+            series.conversions[25..].iter().chain(&series.conversions[..20]).all(|x| *x == 10.0)
+        );
     }
 }

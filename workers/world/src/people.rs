@@ -85,13 +85,16 @@ impl World {
         let (brand, actions) =
             (self.entities.campaigns[campaign].brand, &self.entities.campaigns[campaign].actions);
         for (n, c) in conversions.iter().enumerate() {
-            let mut draw = Draw::new(self.settings.seed, Stream::Customer, k as u64, hour * 1000 + n as i64);
+            let mut draw =
+                Draw::new(self.settings.seed, Stream::Customer, k as u64, hour * 1000 + n as i64);
             let (who, fate) = (draw.below(CUSTOMERS_PER_BRAND), draw.bits());
             let id = || format!("{k:x}-{hour:x}-{n:x}");
             match actions[c.action].kind {
                 "purchase" => {
                     let status = order_status(c, seen as f64);
-                    if let Some(status) = status.filter(|_| status != before.and_then(|t| order_status(c, t as f64))) {
+                    if let Some(status) =
+                        status.filter(|_| status != before.and_then(|t| order_status(c, t as f64)))
+                    {
                         report.orders.push(Order {
                             id: id(),
                             customer: who,
@@ -108,7 +111,14 @@ impl World {
                     let past = before.and_then(|t| lead_status(c, fate, t as f64));
                     if let Some(qualification) = status.filter(|_| status != past) {
                         let value_micros = c.value_micros;
-                        report.leads.push(Lead { id: id(), brand, campaign, at: c.at, qualification, value_micros });
+                        report.leads.push(Lead {
+                            id: id(),
+                            brand,
+                            campaign,
+                            at: c.at,
+                            qualification,
+                            value_micros,
+                        });
                     }
                 }
                 _ => {}

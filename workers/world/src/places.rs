@@ -142,8 +142,10 @@ pub(crate) fn calendar(begin: NaiveDate, days: i64) -> Vec<Holiday> {
         }
         let western = ["DE", "GB", "FR", "AU", "BR"];
         for (shift, name) in [(-2, "Good Friday"), (1, "Easter Monday")] {
-            let date = easter(year).and_then(|d| d.checked_add_signed(chrono::TimeDelta::days(shift)));
-            let of = |c: &'static str| Some(Holiday { country: c, date: date?, name, kind: "holiday" });
+            let date =
+                easter(year).and_then(|d| d.checked_add_signed(chrono::TimeDelta::days(shift)));
+            let of =
+                |c: &'static str| Some(Holiday { country: c, date: date?, name, kind: "holiday" });
             found.extend(western.into_iter().filter_map(of));
         }
     }

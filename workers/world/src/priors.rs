@@ -59,8 +59,8 @@ macro_rules! priors {
 use Law::{LogNormal, LogUniform, Pareto, Uniform};
 
 priors! {
-    VOLUME_LEAST: "world", LogUniform(12.0, 30.0), "impressions/h", "smallest mean volume of a campaign", "with the CTR and CVR below, the median campaign has under one conversion a day";
-    VOLUME_EXPONENT: "world", Uniform(0.6, 1.1), "1", "exponent of the power law of volumes", "few campaigns have most of the spend";
+    VOLUME_LEAST: "world", LogUniform(14.0, 32.0), "impressions/h", "smallest mean volume of a campaign", "with the CTR and CVR below, the median campaign has under one conversion a day";
+    VOLUME_EXPONENT: "world", Uniform(0.55, 0.95), "1", "exponent of the power law of volumes", "few campaigns have most of the spend";
     VOLUME_SPREAD: "campaign", Pareto(1.0, 1.0, 100_000.0), "1", "volume over the smallest, to the power of the exponent", "a power law; volumes are cut at 2500 times the smallest";
     DAILY_SWING: "campaign", Uniform(0.25, 0.8), "1", "half range of the daily curve over its mean", "from always-on search to evening social";
     DAILY_PEAK: "campaign", Uniform(11.0, 21.0), "local hour", "hour of the daily peak", "lunch to late evening";

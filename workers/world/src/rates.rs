@@ -210,7 +210,8 @@ impl World {
         let (of_day, local_day) = (clock.of_day(hour), clock.day(hour));
         let turn = std::f64::consts::TAU;
         let phase = (of_day as f64 + 0.5 - campaign.daily_peak) / 24.0 * turn;
-        let daily = 1.0 + campaign.daily_swing * cos(phase) + campaign.second_swing * cos(2.0 * phase);
+        let daily =
+            1.0 + campaign.daily_swing * cos(phase) + campaign.second_swing * cos(2.0 * phase);
         // Worlds begin on a Monday.
         let weekly = if local_day.rem_euclid(7) >= 5 { campaign.weekend } else { 1.0 };
         let brand = &self.entities.brands[campaign.brand];

@@ -151,7 +151,8 @@ impl World {
     pub fn report(&self, platform: usize, hours: &BTreeMap<i64, Option<i64>>, seen: i64) -> Report {
         let mut report = Report::default();
         let mut conversions = vec![];
-        let days: std::collections::BTreeSet<i64> = hours.keys().map(|h| h.div_euclid(24)).collect();
+        let days: std::collections::BTreeSet<i64> =
+            hours.keys().map(|h| h.div_euclid(24)).collect();
         for c in 0..self.entities.campaigns.len() {
             let campaign = &self.entities.campaigns[c];
             if campaign.platform != platform {
@@ -185,7 +186,8 @@ impl World {
             conversions.clear();
             self.convert(k, hour, drawn.clicks, rate, conversions);
             let said = self.said(k, hour, &drawn, conversions, seen);
-            let past = before.map(|t| self.said(k, hour, &drawn, conversions, t)).unwrap_or_default();
+            let past =
+                before.map(|t| self.said(k, hour, &drawn, conversions, t)).unwrap_or_default();
             now.add(said);
             then.add(past);
             let delivery = |s: Said| (s.there, s.impressions, s.clicks, s.cost_micros);
@@ -254,7 +256,8 @@ impl World {
         let cost = if campaign.platform == 0 { d.cost * valid } else { d.cost };
         let window = self.main_window(campaign.account, hour);
         let main = all.iter().filter(|c| c.action == 0 && c.counts(window, seen as f64));
-        let (count, value) = main.fold((0, 0), |(n, v), c| (n + c.credit_micros, v + c.value_micros));
+        let (count, value) =
+            main.fold((0, 0), |(n, v), c| (n + c.credit_micros, v + c.value_micros));
         let twice = |on: &[Mistake]| 1 + i64::from(mistake.is_some_and(|m| on.contains(&m)));
         let all = twice(&[Mistake::Twice]);
         let counted = all * twice(&[Mistake::DoubleCount]);

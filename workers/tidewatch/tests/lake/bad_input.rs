@@ -35,8 +35,7 @@ fn bad_lines_and_values_are_faults_and_the_rest_counts() {
 #[test]
 fn a_truncated_parquet_file_is_a_fault_until_it_is_whole() {
     let bench = Bench::empty();
-    let settings =
-        world::Settings { seed: 1, campaigns: 2, days: 9, ..world::Settings::default() };
+    let settings = world::Settings { seed: 1, campaigns: 2, days: 9, ..world::Settings::default() };
     let world = world::World::new(settings, false);
     let delivery = world.delivery(0).expect("encodes");
     world::write(&delivery, &bench.lake()).expect("written");

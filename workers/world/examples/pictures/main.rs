@@ -38,15 +38,17 @@ struct Subject<'a> {
     seen: i64,
 }
 
-/// Numerator and denominator, as seen and as expected, by hour.
+/// Numerator and denominator by hour.
+type Ratios = BTreeMap<i64, (f64, f64)>;
+
+/// As seen and as expected.
 struct Hourly {
-    seen: BTreeMap<i64, (f64, f64)>,
-    known: BTreeMap<i64, (f64, f64)>,
+    seen: Ratios,
+    known: Ratios,
 }
 
 fn hourly(s: &Subject<'_>, statistic: Statistic) -> Hourly {
-    let (mut seen, mut known): (BTreeMap<i64, (f64, f64)>, BTreeMap<i64, (f64, f64)>) =
-        (BTreeMap::new(), BTreeMap::new());
+    let (mut seen, mut known) = (Ratios::new(), Ratios::new());
     let ads = s.world.ads_of(s.scope);
     let campaign = s.world.campaigns_of(s.scope)[0];
     let platforms = s.world.scopes();
@@ -108,7 +110,7 @@ fn hourly(s: &Subject<'_>, statistic: Statistic) -> Hourly {
 }
 
 /// Per hour, or a ratio, in steps of `step` hours.
-fn binned(of: &BTreeMap<i64, (f64, f64)>, from: i64, until: i64, step: i64, ratio: bool) -> Vec<f64> {
+fn binned(of: &Ratios, from: i64, until: i64, step: i64, ratio: bool) -> Vec<f64> {
     let bin = |b: i64| {
         let (n, d) = of.range(b..b + step).fold((0.0, 0.0), |(n, d), (_, x)| (n + x.0, d + x.1));
         match (ratio, d > 0.0) {
@@ -137,7 +139,10 @@ fn picture(s: &Subject<'_>, statistic: Statistic, marked: (i64, i64), title: &st
         what,
         seen: &binned(&data.seen, s.from, s.until, step, ratio),
         known: &binned(&data.known, s.from, s.until, step, ratio),
-        marked: ((marked.0 - s.from) as f64 / step as f64, (marked.1 - s.from) as f64 / step as f64),
+        marked: (
+            (marked.0 - s.from) as f64 / step as f64,
+            (marked.1 - s.from) as f64 / step as f64,
+        ),
         step_hours: step,
     })
 }
@@ -151,21 +156,32 @@ fn late_picture(world: &World, platform: usize, onset: i64, end: i64, title: &st
     let at = |hour: i64| all.iter().filter(|n| world.delivered_hour(**n) < hour).count() as f64;
     let known = vec![2.0; behind.len()];
     let what = "hours behind, by delivery";
-    svg(&Plot { title, what, seen: &behind, known: &known, marked: (at(onset), at(end)), step_hours: 3 })
+    svg(&Plot {
+        title,
+        what,
+        seen: &behind,
+        known: &known,
+        marked: (at(onset), at(end)),
+        step_hours: 3,
+    })
 }
 
 fn incident_picture(worlds: &[World], kind: &world::truth::Sort) -> Option<String> {
     let all = worlds.iter().flat_map(|w| w.incidents().iter().map(move |i| (w, i)));
     let mut all: Vec<_> = all.filter(|(_, i)| i.kind == kind.kind).collect();
-    all.sort_by(|a, b| (b.1.detectable, b.1.power).partial_cmp(&(a.1.detectable, a.1.power)).expect("no NaN"));
+    all.sort_by(|a, b| {
+        (b.1.detectable, b.1.power).partial_cmp(&(a.1.detectable, a.1.power)).expect("no NaN")
+    });
     let (world, i) = all.first()?;
     if let Scope::Platform(p) = i.scope {
         return Some(late_picture(world, p, i.onset, i.end, kind.name));
     }
     let hours = i64::from(world.settings().days) * 24;
-    let (from, until) = ((i.onset - 240).max(0), (i.end + 120).min(hours));
-    // Before a data mistake is corrected.
-    let subject = Subject { world, scope: i.scope, from, until, seen: i.end + 20 };
+    // A mistake in the data is seen before it is corrected, the rest when all is known.
+    let data = kind.about.starts_with("Data");
+    let (after, seen) = if data { (24, i.end + 30) } else { (120, i.end + 600) };
+    let (from, until) = ((i.onset - 240).max(0), (i.end + after).min(hours));
+    let subject = Subject { world, scope: i.scope, from, until, seen };
     Some(picture(&subject, kind.statistic, (i.onset, i.end), kind.name))
 }
 
@@ -173,12 +189,16 @@ fn twin_picture(worlds: &[World], kind: &world::truth::TwinSort) -> Option<Strin
     let statistic = match kind.name {
         "bid_edit" => Statistic::Cpc,
         "creative_refresh" => Statistic::Ctr,
-        "maintenance" | "attribution_change" | "late_conversions" | "new_conversion_action" => Statistic::Cvr,
+        "maintenance" | "attribution_change" | "late_conversions" | "new_conversion_action" => {
+            Statistic::Cvr
+        }
         _ => Statistic::Impressions,
     };
     let all = worlds.iter().flat_map(|w| w.twins().iter().map(move |t| (w, t)));
     let (mut best, mut most) = (None, 0.0);
-    for (world, twin) in all.filter(|(_, t)| t.kind == kind.name && t.from > 240) {
+    for (world, twin) in
+        all.filter(|(_, t)| t.kind == kind.name && (t.from > 240 || t.until - t.from > 1000))
+    {
         let clear = world.incidents().iter().all(|i| {
             !world.meet(i.scope, twin.scope) || i.onset > twin.from + 400 || i.end < twin.from - 240
         });
@@ -186,7 +206,7 @@ fn twin_picture(worlds: &[World], kind: &world::truth::TwinSort) -> Option<Strin
         if campaigns.is_empty() || !clear {
             continue;
         }
-        let rates = world.known_rates(campaigns[0], twin.from.div_euclid(24) - 2);
+        let rates = world.known_rates(campaigns[0], twin.from.max(96).div_euclid(24) - 2);
         let volume: f64 = rates.iter().map(|r| r.impressions * r.ctr).sum();
         if volume > most {
             (best, most) = (Some((world, twin)), volume);
@@ -219,7 +239,8 @@ fn main() -> std::io::Result<()> {
     let folder = Path::new(FOLDER).join("pictures");
     std::fs::create_dir_all(&folder)?;
     let worlds = worlds();
-    let mut text = std::fs::read_to_string(Path::new(FOLDER).join("examples/pictures/README.head.md"))?;
+    let mut text =
+        std::fs::read_to_string(Path::new(FOLDER).join("examples/pictures/README.head.md"))?;
     let put = |name: &str, picture: Option<String>| -> std::io::Result<String> {
         let Some(picture) = picture else { return Ok("(no picture: none in these worlds)".into()) };
         std::fs::write(folder.join(format!("{name}.svg")), picture)?;
@@ -233,7 +254,13 @@ fn main() -> std::io::Result<()> {
         add(&mut text, format!("### {}\n", k.name));
         let how = format!(
             "{} Level: {}. Shows in: {}, {}. Deadline: {} h. Lasts {} to {} h.\n",
-            k.about, k.level.name(), k.statistic.name(), k.direction, k.deadline_hours, k.lasts.0, k.lasts.1
+            k.about,
+            k.level.name(),
+            k.statistic.name(),
+            k.direction,
+            k.deadline_hours,
+            k.lasts.0,
+            k.lasts.1
         );
         add(&mut text, how);
         let shown = put(k.name, incident_picture(&worlds, k))?;
@@ -246,9 +273,15 @@ fn main() -> std::io::Result<()> {
         let shown = put(t.name, twin_picture(&worlds, t))?;
         add(&mut text, format!("{shown}\n"));
     }
-    add(&mut text, "## Priors\n\n| parameter | of each | law | unit | why |\n|---|---|---|---|---|".into());
+    add(
+        &mut text,
+        "## Priors\n\n| parameter | of each | law | unit | why |\n|---|---|---|---|---|".into(),
+    );
     for p in PRIORS {
-        add(&mut text, format!("| {} | {} | {} | {} | {} |", p.name, p.of, law(&p.law), p.unit, p.why));
+        add(
+            &mut text,
+            format!("| {} | {} | {} | {} | {} |", p.name, p.of, law(&p.law), p.unit, p.why),
+        );
     }
     std::fs::write(Path::new(FOLDER).join("README.md"), text)
 }

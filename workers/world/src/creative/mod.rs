@@ -28,7 +28,8 @@ impl Style {
         let mut colour = |low: f64, high: f64| -> [u8; 3] {
             std::array::from_fn(|_| draw.between(low, high) as u8)
         };
-        let colours = [colour(10.0, 140.0), colour(90.0, 200.0), colour(140.0, 255.0), colour(225.0, 255.0)];
+        let colours =
+            [colour(10.0, 140.0), colour(90.0, 200.0), colour(140.0, 255.0), colour(225.0, 255.0)];
         let layout = draw.below(LAYOUTS) + if evaluation { LAYOUTS } else { 0 };
         Style { colours, layout, evaluation }
     }
@@ -37,7 +38,8 @@ impl Style {
 /// A brand's name, unlike any other's in the world.
 pub(crate) fn brand_name(draw: &mut Draw, evaluation: bool, b: usize) -> String {
     let of: &Words = words(evaluation);
-    let (first, second) = (of.first[b % of.first.len()], of.second[b / of.first.len() % of.second.len()]);
+    let (first, second) =
+        (of.first[b % of.first.len()], of.second[b / of.first.len() % of.second.len()]);
     let n = b / (of.first.len() * of.second.len());
     let last = of.last[draw.below(of.last.len())];
     if n == 0 { format!("{first}{second} {last}") } else { format!("{first}{second} {last} {n}") }
@@ -74,12 +76,14 @@ impl World {
     pub(crate) fn creative(&self, k: usize, serial: usize, change: Change, from: i64) -> Version {
         let own = self.entities.campaigns[self.entities.ads[k].campaign].brand;
         let mut draw = Draw::new(self.settings.seed, Stream::Creative, k as u64, serial as i64);
-        let other = (own + 1 + draw.below(self.entities.brands.len().max(2) - 1)) % self.entities.brands.len();
+        let other = (own + 1 + draw.below(self.entities.brands.len().max(2) - 1))
+            % self.entities.brands.len();
         let brand = if change == Change::Wrong { other } else { own };
         let shown = &self.entities.brands[brand];
         let of = words(shown.style.evaluation);
         // A brand sells three products, so its copy and pictures are alike.
-        let products: [&'static str; 3] = std::array::from_fn(|i| of.products[(brand * 3 + i) % of.products.len()]);
+        let products: [&'static str; 3] =
+            std::array::from_fn(|i| of.products[(brand * 3 + i) % of.products.len()]);
         let product = *draw.pick(&products);
         let headline = draw.pick(of.headlines).replace("{b}", &shown.name).replace("{p}", product);
         let body = match change {
@@ -91,19 +95,35 @@ impl World {
             _ => headline,
         };
         let id = format!("cr-{}-{serial}", self.entities.ads[k].id);
-        Version { id, ad: k, brand, headline, body, call: *draw.pick(of.calls), product, from }
+        Version {
+            id,
+            ad: k,
+            brand,
+            headline,
+            body,
+            call: of.calls[draw.below(of.calls.len())],
+            product,
+            from,
+        }
     }
 
     /// The banner of a creative as a PNG file.
     pub(crate) fn banner(&self, version: &Version) -> Vec<u8> {
         let brand = &self.entities.brands[version.brand];
-        let mut key = Draw::new(self.settings.seed, Stream::Creative, version.ad as u64, -1 - version.from);
+        let mut key =
+            Draw::new(self.settings.seed, Stream::Creative, version.ad as u64, -1 - version.from);
         banner::png(&brand.style, &brand.name, version.product, key.below(1000))
     }
 }
 
 /// A comment.
-pub(crate) fn comment(draw: &mut Draw, sentiment: &str, spam: bool, bot: bool, brand: &str) -> String {
+pub(crate) fn comment(
+    draw: &mut Draw,
+    sentiment: &str,
+    spam: bool,
+    bot: bool,
+    brand: &str,
+) -> String {
     let of = words(false);
     if bot {
         // Bots repeat themselves.

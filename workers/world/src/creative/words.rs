@@ -30,13 +30,32 @@ const TRAINING: Words = Words {
     second: &["wood", "line", "dal", "ora", "mark", "vik", "field", "mere", "stone", "lea"],
     last: &["Home", "Sport", "Garden", "Kitchen", "Outdoor", "Wear"],
     products: &[
-        "oak table", "running shoe", "rain jacket", "garden chair", "steel pan", "wool blanket",
-        "desk lamp", "trail pack", "tea pot", "herb planter", "linen shirt", "camp stove",
-        "yoga mat", "wall clock", "bread knife", "watering can", "ski glove", "bed frame",
+        "oak table",
+        "running shoe",
+        "rain jacket",
+        "garden chair",
+        "steel pan",
+        "wool blanket",
+        "desk lamp",
+        "trail pack",
+        "tea pot",
+        "herb planter",
+        "linen shirt",
+        "camp stove",
+        "yoga mat",
+        "wall clock",
+        "bread knife",
+        "watering can",
+        "ski glove",
+        "bed frame",
     ],
     headlines: &[
-        "The {p} by {b}", "Your new {p} is here", "{b}: made to last", "Meet the {p}",
-        "{p}, now in three colours", "Why people love {b}",
+        "The {p} by {b}",
+        "Your new {p} is here",
+        "{b}: made to last",
+        "Meet the {p}",
+        "{p}, now in three colours",
+        "Why people love {b}",
     ],
     bodies: &[
         "Order the {p} today. Free returns for 30 days.",
@@ -62,18 +81,39 @@ const TRAINING: Words = Words {
 };
 
 const EVALUATION: Words = Words {
-    first: &["Alta", "Brio", "Cira", "Dove", "Eon", "Gale", "Ibex", "Kite", "Opal", "Pell", "Sava", "Zeph"],
+    first: &[
+        "Alta", "Brio", "Cira", "Dove", "Eon", "Gale", "Ibex", "Kite", "Opal", "Pell", "Sava",
+        "Zeph",
+    ],
     second: &["lab", "nest", "craft", "works", "point", "ridge", "bay", "co", "loom", "via"],
     last: &["Studio", "Market", "Supply", "Goods", "Atelier", "Store"],
     products: &[
-        "smart kettle", "city bike", "noise headphones", "coffee grinder", "travel pillow",
-        "leather wallet", "phone stand", "cotton duvet", "road helmet", "glass carafe",
-        "silk scarf", "pet bed", "plant light", "card game", "hair dryer", "tool kit",
-        "baby carrier", "fish tank",
+        "smart kettle",
+        "city bike",
+        "noise headphones",
+        "coffee grinder",
+        "travel pillow",
+        "leather wallet",
+        "phone stand",
+        "cotton duvet",
+        "road helmet",
+        "glass carafe",
+        "silk scarf",
+        "pet bed",
+        "plant light",
+        "card game",
+        "hair dryer",
+        "tool kit",
+        "baby carrier",
+        "fish tank",
     ],
     headlines: &[
-        "{p}? {b}.", "Say hello to a better {p}", "{b} made the {p} we wanted",
-        "A {p} worth waiting for", "Back in stock: {p}", "{b}, since 1987",
+        "{p}? {b}.",
+        "Say hello to a better {p}",
+        "{b} made the {p} we wanted",
+        "A {p} worth waiting for",
+        "Back in stock: {p}",
+        "{b}, since 1987",
     ],
     bodies: &[
         "Try the {p} at home for two weeks, then decide.",
@@ -107,17 +147,29 @@ const BOTS: &[&str] = &[
 ];
 const SPAM: &[&str] = &["visit my page for deals", "cheap followers here", "code HALFPRICE"];
 const KIND: &[&str] = &[
-    "Love my order from {b}", "Best purchase this year", "So happy with it", "Great quality",
-    "Arrived early, thank you {b}", "My sister bought one too",
+    "Love my order from {b}",
+    "Best purchase this year",
+    "So happy with it",
+    "Great quality",
+    "Arrived early, thank you {b}",
+    "My sister bought one too",
 ];
 const KIND_ENDS: &[&str] = &["and the service is lovely.", "would buy again!", "five stars.", "❤"];
 const NEUTRAL: &[&str] = &[
-    "Does it ship to Austria?", "Is there a larger size", "How long is the warranty",
-    "Which colour is in the picture?", "Seen this at {b} in town", "Anyone tried it",
+    "Does it ship to Austria?",
+    "Is there a larger size",
+    "How long is the warranty",
+    "Which colour is in the picture?",
+    "Seen this at {b} in town",
+    "Anyone tried it",
 ];
 const NEUTRAL_ENDS: &[&str] = &["thanks", "?", "asking for a friend.", "please"];
 const ANGRY: &[&str] = &[
-    "Still waiting for my parcel", "Broke after a week", "{b} does not answer mails",
-    "Not what the picture shows", "Too expensive for this", "Worst support ever",
+    "Still waiting for my parcel",
+    "Broke after a week",
+    "{b} does not answer mails",
+    "Not what the picture shows",
+    "Too expensive for this",
+    "Worst support ever",
 ];
 const ANGRY_ENDS: &[&str] = &["never again.", "I want my money back!", "avoid.", "disappointed."];

@@ -13,9 +13,10 @@ impl World {
         let at = self.delivered_hour(n);
         let mut files = vec![];
         let all = 0..self.entities.campaigns.len();
-        let budgets = self.edits.iter().filter(|e| {
-            e.field == "daily_budget_micros" && self.since(n).contains(&e.hour)
-        });
+        let budgets = self
+            .edits
+            .iter()
+            .filter(|e| e.field == "daily_budget_micros" && self.since(n).contains(&e.hour));
         let of = |scope| if let Scope::Campaign(c) = scope { Some(c) } else { None };
         let mut changed: Vec<usize> = budgets.filter_map(|e| of(e.scope)).collect();
         changed.sort_unstable();
@@ -23,11 +24,14 @@ impl World {
         let campaigns = if n == 0 { all.collect() } else { changed };
         let name = format!("{at:06}");
         if !campaigns.is_empty() {
-            files.push(self.campaign_columns(&campaigns, at).file(&format!("campaigns/{name}"), false)?);
+            files.push(
+                self.campaign_columns(&campaigns, at).file(&format!("campaigns/{name}"), false)?,
+            );
         }
         let fresh: Vec<Version> = self.fresh_versions(n);
         if !fresh.is_empty() {
-            files.push(self.creative_columns(&fresh, at).file(&format!("creatives/{name}"), false)?);
+            files
+                .push(self.creative_columns(&fresh, at).file(&format!("creatives/{name}"), false)?);
             files.push(self.ad_columns(&fresh, at).file(&format!("ads/{name}"), false)?);
         }
         if self.settings.banners {
@@ -58,7 +62,8 @@ impl World {
             (n == 0).then(|| self.creative(k, 0, Change::Refresh, from))
         };
         let mut fresh: Vec<Version> = (0..self.entities.ads.len()).filter_map(first).collect();
-        let mut later: Vec<&Version> = self.versions.iter().filter(|v| since.contains(&v.from)).collect();
+        let mut later: Vec<&Version> =
+            self.versions.iter().filter(|v| since.contains(&v.from)).collect();
         later.sort_by_key(|v| (v.from, v.ad));
         fresh.extend(later.into_iter().cloned());
         fresh

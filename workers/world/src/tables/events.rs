@@ -22,7 +22,8 @@ impl World {
         if n == 0 || !edits.is_empty() {
             files.push(self.edit_columns(&edits).file(&format!("change_events/{name}"), false)?);
         }
-        let plans: Vec<&Plan> = self.plans.iter().filter(|p| since.contains(&p.announced)).collect();
+        let plans: Vec<&Plan> =
+            self.plans.iter().filter(|p| since.contains(&p.announced)).collect();
         if n == 0 || !plans.is_empty() {
             files.push(self.plan_columns(&plans).file(&format!("planned_events/{name}"), false)?);
         }
@@ -60,7 +61,10 @@ impl World {
             .text("change_id", rows.iter().map(id))
             .text("platform", rows.iter().map(|x| PLATFORMS[account(x.scope).platform]))
             .text("account_id", rows.iter().map(|x| &account(x.scope).id))
-            .texts("campaign_id", rows.iter().map(|x| campaign(x.scope).map(|c| &e.campaigns[c].id)))
+            .texts(
+                "campaign_id",
+                rows.iter().map(|x| campaign(x.scope).map(|c| &e.campaigns[c].id)),
+            )
             .text("resource", rows.iter().map(|x| resource(x.scope)))
             .text("resource_id", rows.iter().map(|x| self.name(x.scope)))
             .text("field", rows.iter().map(|x| x.field))

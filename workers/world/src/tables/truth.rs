@@ -38,7 +38,10 @@ impl World {
             .text("entity_id", rows.iter().map(|i| self.name(i.scope)))
             .time("onset", rows.iter().map(|i| self.at_us(i.onset)))
             .time("ended", rows.iter().map(|i| self.at_us(i.end)))
-            .time("deadline", rows.iter().map(|i| self.at_us(i.onset + i.kind.sort().deadline_hours)))
+            .time(
+                "deadline",
+                rows.iter().map(|i| self.at_us(i.onset + i.kind.sort().deadline_hours)),
+            )
             .text("metric", rows.iter().map(|i| i.kind.sort().statistic.name()))
             .text("direction", rows.iter().map(|i| i.kind.sort().direction))
             .real("factor", rows.iter().map(|i| i.factor))

@@ -105,7 +105,18 @@ impl World {
                 if misses(without) { "plain" } else { "incident" }
             }
         };
-        Goal { id, campaign, metric, target, direction, first_day, end_day, outcome, missed, reason }
+        Goal {
+            id,
+            campaign,
+            metric,
+            target,
+            direction,
+            first_day,
+            end_day,
+            outcome,
+            missed,
+            reason,
+        }
     }
 
     fn expected(&self, c: usize, days: std::ops::Range<i64>) -> Totals {

@@ -97,24 +97,150 @@ use Statistic as S;
 
 /// Every kind of incident. Deadlines were fixed before any detector.
 pub const KINDS: [Sort; 18] = [
-    sort(Kind::SpendRunaway, "spend_runaway", (L::Campaign, S::Impressions, "up"), 6, (8, 72), "The daily cap is lost: volume and cost jump and the budget no longer stops them. No edit explains it."),
-    sort(Kind::TrackingOutage, "tracking_outage", (L::Account, S::Cvr, "down"), 24, (18, 96), "A pixel stops firing: conversions that happen meanwhile are never reported, whenever their click was. The shop's orders go on."),
-    sort(Kind::ClickFraud, "click_fraud", (L::AdSet, S::Ctr, "up"), 24, (36, 120), "Clicks multiply in one ad set, conversions do not."),
-    sort(Kind::CreativeFatigue, "creative_fatigue", (L::Ad, S::Ctr, "down"), 168, (240, 480), "An ad's CTR decays over a week, far below its ordinary wear."),
-    sort(Kind::WrongCreative, "wrong_creative", (L::Ad, S::Ctr, "down"), 48, (48, 168), "Another brand's creative runs in an ad: CTR and CVR fall, and picture and words do not fit."),
-    sort(Kind::FalsePromise, "false_promise", (L::Ad, S::Ctr, "up"), 72, (72, 240), "The copy promises what the brand never sells: CTR rises, CVR collapses."),
-    sort(Kind::BudgetByNoon, "budget_by_noon", (L::Campaign, S::Impressions, "down"), 48, (72, 168), "The morning is delivered several times too fast, the budget is gone by noon, the afternoon is empty."),
-    sort(Kind::BidWar, "bid_war", (L::Campaign, S::Cpc, "up"), 48, (72, 240), "A competitor arrives: cost per click rises, volume falls."),
-    sort(Kind::LandingPageDown, "landing_page_down", (L::Campaign, S::Cvr, "down"), 24, (18, 72), "The page does not load: clicks go on and are paid, conversions stop."),
-    sort(Kind::AdDisapproved, "ad_disapproved", (L::Ad, S::Impressions, "down"), 24, (24, 120), "The platform rejects an ad: it is no longer shown. Nobody edited it."),
-    sort(Kind::AudienceCollapse, "audience_collapse", (L::AdSet, S::Impressions, "down"), 48, (72, 240), "An audience list expires: the ad set reaches a fraction."),
-    sort(Kind::BotComments, "bot_comments", (L::Ad, S::Comments, "up"), 24, (24, 72), "Bots flood an ad with a few repeated comments."),
-    sort(Kind::WrongPrices, "wrong_prices", (L::Account, S::Value, "down"), 48, (24, 96), "The product feed has wrong prices: value per conversion falls to a fraction in the whole account."),
-    sort(Kind::FileTwice, "file_twice", (L::Account, S::Parity, "up"), 24, (24, 24), "Data: a day of an account was added up twice; every number of it is double, until it is corrected."),
-    sort(Kind::MissingHours, "missing_hours", (L::Account, S::Impressions, "down"), 24, (8, 18), "Data: hours of an account are missing although the platform delivered them; they come days later."),
-    sort(Kind::DoubleCount, "double_count", (L::Account, S::Cvr, "up"), 72, (48, 120), "Data: conversions are counted twice, by tag and by server; delivery is right."),
-    sort(Kind::ValueUnit, "value_unit", (L::Account, S::Value, "up"), 24, (24, 96), "Data: values arrive in hundredths, a hundred times too large."),
-    sort(Kind::LateExtract, "late_extract", (L::Platform, S::Lateness, "up"), 12, (12, 36), "Data: a platform's extract does not come; then everything comes at once."),
+    sort(
+        Kind::SpendRunaway,
+        "spend_runaway",
+        (L::Campaign, S::Impressions, "up"),
+        6,
+        (8, 72),
+        "The daily cap is lost: volume and cost jump and the budget no longer stops them. No edit explains it.",
+    ),
+    sort(
+        Kind::TrackingOutage,
+        "tracking_outage",
+        (L::Account, S::Cvr, "down"),
+        24,
+        (18, 96),
+        "A pixel stops firing: conversions that happen meanwhile are never reported, whenever their click was. The shop's orders go on.",
+    ),
+    sort(
+        Kind::ClickFraud,
+        "click_fraud",
+        (L::AdSet, S::Ctr, "up"),
+        24,
+        (36, 120),
+        "Clicks multiply in one ad set, conversions do not.",
+    ),
+    sort(
+        Kind::CreativeFatigue,
+        "creative_fatigue",
+        (L::Ad, S::Ctr, "down"),
+        168,
+        (240, 480),
+        "An ad's CTR decays over a week, far below its ordinary wear.",
+    ),
+    sort(
+        Kind::WrongCreative,
+        "wrong_creative",
+        (L::Ad, S::Ctr, "down"),
+        48,
+        (48, 168),
+        "Another brand's creative runs in an ad: CTR and CVR fall, and picture and words do not fit.",
+    ),
+    sort(
+        Kind::FalsePromise,
+        "false_promise",
+        (L::Ad, S::Ctr, "up"),
+        72,
+        (72, 240),
+        "The copy promises what the brand never sells: CTR rises, CVR collapses.",
+    ),
+    sort(
+        Kind::BudgetByNoon,
+        "budget_by_noon",
+        (L::Campaign, S::Impressions, "down"),
+        48,
+        (72, 168),
+        "The morning is delivered several times too fast, the budget is gone by noon, the afternoon is empty.",
+    ),
+    sort(
+        Kind::BidWar,
+        "bid_war",
+        (L::Campaign, S::Cpc, "up"),
+        48,
+        (72, 240),
+        "A competitor arrives: cost per click rises, volume falls.",
+    ),
+    sort(
+        Kind::LandingPageDown,
+        "landing_page_down",
+        (L::Campaign, S::Cvr, "down"),
+        24,
+        (18, 72),
+        "The page does not load: clicks go on and are paid, conversions stop.",
+    ),
+    sort(
+        Kind::AdDisapproved,
+        "ad_disapproved",
+        (L::Ad, S::Impressions, "down"),
+        24,
+        (24, 120),
+        "The platform rejects an ad: it is no longer shown. Nobody edited it.",
+    ),
+    sort(
+        Kind::AudienceCollapse,
+        "audience_collapse",
+        (L::AdSet, S::Impressions, "down"),
+        48,
+        (72, 240),
+        "An audience list expires: the ad set reaches a fraction.",
+    ),
+    sort(
+        Kind::BotComments,
+        "bot_comments",
+        (L::Ad, S::Comments, "up"),
+        24,
+        (24, 72),
+        "Bots flood an ad with a few repeated comments.",
+    ),
+    sort(
+        Kind::WrongPrices,
+        "wrong_prices",
+        (L::Account, S::Value, "down"),
+        48,
+        (24, 96),
+        "The product feed has wrong prices: value per conversion falls to a fraction in the whole account.",
+    ),
+    sort(
+        Kind::FileTwice,
+        "file_twice",
+        (L::Account, S::Parity, "up"),
+        24,
+        (24, 24),
+        "Data: a day of an account was added up twice; every number of it is double, until it is corrected.",
+    ),
+    sort(
+        Kind::MissingHours,
+        "missing_hours",
+        (L::Account, S::Impressions, "down"),
+        24,
+        (8, 18),
+        "Data: hours of an account are missing although the platform delivered them; they come days later.",
+    ),
+    sort(
+        Kind::DoubleCount,
+        "double_count",
+        (L::Account, S::Cvr, "up"),
+        72,
+        (48, 120),
+        "Data: conversions are counted twice, by tag and by server; delivery is right.",
+    ),
+    sort(
+        Kind::ValueUnit,
+        "value_unit",
+        (L::Account, S::Value, "up"),
+        24,
+        (24, 96),
+        "Data: values arrive in hundredths, a hundred times too large.",
+    ),
+    sort(
+        Kind::LateExtract,
+        "late_extract",
+        (L::Platform, S::Lateness, "up"),
+        12,
+        (12, 36),
+        "Data: a platform's extract does not come; then everything comes at once.",
+    ),
 ];
 
 impl Kind {
@@ -167,42 +293,56 @@ pub(crate) fn place(world: &mut World) {
     for i in 0..many {
         // Each kind in turn; 7 is coprime to their number, so neighbours in the list are apart.
         let sort = &KINDS[(offset + i * 7) % KINDS.len()];
-        for attempt in 0..30 {
-            let mut draw = Draw::new(world.settings.seed, Stream::Incident, 1 + i as u64, attempt);
-            if let Some((scope, hours)) = spot(world, sort, &mut draw) {
-                if let Some(factor) = strike(world, sort.kind, scope, hours.clone(), &mut draw) {
-                    let id = world.incidents.len();
-                    let (onset, end) = (hours.start, hours.end);
-                    let (money_micros, power, detectable) = (0, 0.0, false);
-                    let kind = sort.kind;
-                    world.incidents.push(Incident { id, kind, scope, onset, end, factor, money_micros, power, detectable });
-                    break;
-                }
-            }
-        }
+        let seed = world.settings.seed;
+        let happened = (0..30).find_map(|attempt| {
+            let mut draw = Draw::new(seed, Stream::Incident, 1 + i as u64, attempt);
+            happen(world, sort, &mut draw)
+        });
+        world.incidents.extend(happened);
     }
     world.incidents.sort_by_key(|i| (i.onset, i.kind));
     world.incidents.iter_mut().enumerate().for_each(|(n, i)| i.id = n);
+}
+
+/// Let an incident of a kind happen; `None` if this draw does not fit.
+fn happen(world: &mut World, sort: &Sort, draw: &mut Draw) -> Option<Incident> {
+    let (scope, hours) = spot(world, sort, draw)?;
+    let factor = strike(world, sort.kind, scope, hours.clone(), draw)?;
+    let (id, onset, end) = (world.incidents.len(), hours.start, hours.end);
+    let (money_micros, power, detectable) = (0, 0.0, false);
+    let kind = sort.kind;
+    Some(Incident { id, kind, scope, onset, end, factor, money_micros, power, detectable })
 }
 
 /// Where and when an incident can be; `None` if this draw does not fit.
 fn spot(world: &World, sort: &Sort, draw: &mut Draw) -> Option<(Scope, Range<i64>)> {
     let hours = i64::from(world.settings.days) * 24;
     let live = world.history_days() * 24;
-    let data = matches!(sort.kind, Kind::FileTwice | Kind::MissingHours | Kind::DoubleCount | Kind::ValueUnit | Kind::LateExtract);
-    let low = if world.settings.live_days >= 14 || data { live + 12 } else { (14 * 24).min(hours / 3) };
+    let data = matches!(
+        sort.kind,
+        Kind::FileTwice
+            | Kind::MissingHours
+            | Kind::DoubleCount
+            | Kind::ValueUnit
+            | Kind::LateExtract
+    );
+    let low =
+        if world.settings.live_days >= 14 || data { live + 12 } else { (14 * 24).min(hours / 3) };
     let mut onset = low + draw.below((hours - 36 - low).max(1) as usize) as i64;
     let mut lasts = sort.lasts.0 + draw.below((sort.lasts.1 - sort.lasts.0 + 1) as usize) as i64;
     // The largest of some: otherwise most of what breaks is too small to be seen by anybody, above
     // all what shows in clicks and conversions.
     let e = &world.entities;
-    let some = match sort.statistic {
-        Statistic::Ctr | Statistic::Cvr | Statistic::Value | Statistic::Comments => 8,
-        _ => 2,
+    let (some, weight): (usize, fn(&crate::entities::Campaign) -> f64) = match sort.statistic {
+        Statistic::Ctr => (16, |c| c.volume * c.ctr),
+        Statistic::Cvr | Statistic::Value => (32, |c| c.volume * c.ctr * c.cvr),
+        Statistic::Comments => (16, |c| c.volume),
+        _ => (2, |c| c.volume),
     };
-    let some: Vec<usize> = (0..1 + draw.below(some)).map(|_| draw.below(e.campaigns.len())).collect();
-    let volume = |c: &usize| e.campaigns[*c].volume;
-    let c = some.into_iter().max_by(|a, b| volume(a).total_cmp(&volume(b)))?;
+    let some: Vec<usize> =
+        (0..1 + draw.below(some)).map(|_| draw.below(e.campaigns.len())).collect();
+    let size = |c: &usize| weight(&e.campaigns[*c]);
+    let c = some.into_iter().max_by(|a, b| size(a).total_cmp(&size(b)))?;
     let campaign = &e.campaigns[c];
     let ad = campaign.ads.start + draw.below(campaign.ads.len());
     let scope = match sort.level {
@@ -238,7 +378,13 @@ fn spot(world: &World, sort: &Sort, draw: &mut Draw) -> Option<(Scope, Range<i64
 }
 
 /// Let it happen. Its factor; `None` if it cannot happen there.
-fn strike(world: &mut World, kind: Kind, scope: Scope, hours: Range<i64>, draw: &mut Draw) -> Option<f64> {
+fn strike(
+    world: &mut World,
+    kind: Kind,
+    scope: Scope,
+    hours: Range<i64>,
+    draw: &mut Draw,
+) -> Option<f64> {
     let (from, until) = (hours.start, hours.end);
     let account = match scope {
         Scope::Account(a) => a,
@@ -247,7 +393,9 @@ fn strike(world: &mut World, kind: Kind, scope: Scope, hours: Range<i64>, draw: 
     let (factor, changes): (f64, Vec<(Quantity, f64)>) = changes(kind, draw);
     let mut factor = factor;
     match kind {
-        Kind::TrackingOutage => world.outages.push(Outage { account, from, until, through: factor }),
+        Kind::TrackingOutage => {
+            world.outages.push(Outage { account, from, until, through: factor })
+        }
         Kind::FileTwice | Kind::MissingHours | Kind::DoubleCount | Kind::ValueUnit => {
             let mistake = match kind {
                 Kind::FileTwice => Mistake::Twice,
@@ -369,6 +517,10 @@ fn front_load(world: &World, c: usize, from: i64) -> Option<f64> {
 fn swap(world: &mut World, k: usize, change: Change, from: i64, until: i64) {
     let serial = world.versions.iter().filter(|v| v.ad == k).count() + 1;
     let wrong = world.creative(k, serial, change, from);
-    let back = Version { from: until, id: format!("cr-{}-{}", world.entities.ads[k].id, serial + 1), ..world.creative(k, 0, Change::Refresh, until) };
+    let back = Version {
+        from: until,
+        id: format!("cr-{}-{}", world.entities.ads[k].id, serial + 1),
+        ..world.creative(k, 0, Change::Refresh, until)
+    };
     world.versions.extend([wrong, back]);
 }

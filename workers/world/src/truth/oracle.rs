@@ -56,7 +56,11 @@ impl Statistic {
 /// The likeliest way there: the factor does `u` standard deviations of it, counting does the rest,
 /// and the two add up as squares (large deviations).
 pub fn above(count: f64, mean: f64, variance: f64) -> f64 {
-    if count <= mean + 0.5 { -below(count, mean, variance).max(0.0) } else { far(count - 0.5, mean, variance) }
+    if count <= mean + 0.5 {
+        -below(count, mean, variance).max(0.0)
+    } else {
+        far(count - 0.5, mean, variance)
+    }
 }
 
 /// How far `count` lies below its mean.

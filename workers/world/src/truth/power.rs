@@ -53,7 +53,8 @@ fn pairs(world: &World, scope: Scope, from: i64, until: i64) -> Vec<Pair> {
     for c in world.campaigns_of(scope) {
         let own = world.entities.campaigns[c].ads.clone();
         for day in from.max(0).div_euclid(24)..=(until - 1).div_euclid(24) {
-            let (without, with) = (world.day_rates(c, day, KNOWN), world.day_rates(c, day, INCIDENTS));
+            let (without, with) =
+                (world.day_rates(c, day, KNOWN), world.day_rates(c, day, INCIDENTS));
             for (i, (a, b)) in without.into_iter().zip(with).enumerate() {
                 let (hour, ad) = (day * 24 + (i / own.len()) as i64, own.start + i % own.len());
                 if ads.contains(&ad) && (from..until).contains(&hour) {
@@ -150,7 +151,9 @@ fn chance(
             counts(without, with, noise.cvr + SPLIT / without.max(0.1))
         }
         Statistic::Cpc => {
-            let cost = |p: &Pair, r: &Rate| clicks(p) * r.per_click + p.with.impressions * r.per_impression;
+            let cost = |p: &Pair, r: &Rate| {
+                clicks(p) * r.per_click + p.with.impressions * r.per_impression
+            };
             let (without, with) = (sum(&|p| cost(p, &p.without)), sum(&|p| cost(p, &p.with)));
             amounts(without, with, noise.cpc + 0.09 / sum(&clicks).max(0.1), up)
         }
@@ -171,7 +174,8 @@ fn chance(
         }
         Statistic::Parity => {
             let day = |p: &Pair| (incident.onset..incident.end).contains(&p.hour);
-            let rows = sum(&|p| f64::from(u8::from(day(p))) * (1.0 - libm::exp(-p.with.impressions)));
+            let rows =
+                sum(&|p| f64::from(u8::from(day(p))) * (1.0 - libm::exp(-p.with.impressions)));
             f64::from(u8::from(rows > 2.0 * PARITY_ROWS as f64))
         }
         Statistic::Lateness => 0.0,

@@ -34,23 +34,108 @@ const fn twin(
 
 /// Every kind of benign twin.
 pub const TWINS: [TwinSort; 17] = [
-    twin("pause", "ad_disapproved", "change_events: status", "Somebody pauses a campaign and later starts it again: no impressions."),
-    twin("launch", "spend_runaway", "change_events: created", "A new ad starts in a campaign: more impressions."),
-    twin("budget_raise", "spend_runaway", "change_events: daily_budget_micros", "The budget is raised, delivery follows at once."),
-    twin("budget_cut", "budget_by_noon", "change_events: daily_budget_micros", "The budget is cut: the day ends early, every day."),
-    twin("bid_edit", "bid_war", "change_events: bid", "A bid is raised or lowered: cost per click and volume move together."),
-    twin("targeting_edit", "audience_collapse", "change_events: targeting", "An audience is exchanged: the ad set's volume jumps or falls."),
-    twin("creative_refresh", "wrong_creative", "change_events: creative", "A new creative of the same brand: CTR moves, learning starts anew."),
-    twin("promotion", "spend_runaway", "planned_events", "A sale: volume and conversion rate rise, value per order falls a little."),
-    twin("maintenance", "landing_page_down", "planned_events", "The shop is closed for some planned hours: no conversions."),
-    twin("press", "bot_comments", "planned_events", "A television spot: volume and comments rise, from many different people."),
-    twin("holiday", "tracking_outage", "calendar", "A holiday in the brand's country moves volume and conversion rate."),
-    twin("dst_day", "missing_hours", "accounts: tz", "The account's day has 23 or 25 hours, so daily sums move by 4 %."),
-    twin("new_conversion_action", "double_count", "change_events: conversion_action", "A further conversion action is counted from an hour on."),
-    twin("attribution_change", "tracking_outage", "change_events: attribution_window", "The account counts by another window: a new series, not a drop."),
-    twin("late_conversions", "tracking_outage", "statistic: lag curve", "A considered purchase: the last days always look empty, and fill up."),
-    twin("shock", "spend_runaway", "statistic: all campaigns of the platform", "The whole platform, or the market, moves for some days."),
-    twin("evening_stop", "budget_by_noon", "campaigns: daily_budget_micros", "A budget that is always short: every evening is empty."),
+    twin(
+        "pause",
+        "ad_disapproved",
+        "change_events: status",
+        "Somebody pauses a campaign and later starts it again: no impressions.",
+    ),
+    twin(
+        "launch",
+        "spend_runaway",
+        "change_events: created",
+        "A new ad starts in a campaign: more impressions.",
+    ),
+    twin(
+        "budget_raise",
+        "spend_runaway",
+        "change_events: daily_budget_micros",
+        "The budget is raised, delivery follows at once.",
+    ),
+    twin(
+        "budget_cut",
+        "budget_by_noon",
+        "change_events: daily_budget_micros",
+        "The budget is cut: the day ends early, every day.",
+    ),
+    twin(
+        "bid_edit",
+        "bid_war",
+        "change_events: bid",
+        "A bid is raised or lowered: cost per click and volume move together.",
+    ),
+    twin(
+        "targeting_edit",
+        "audience_collapse",
+        "change_events: targeting",
+        "An audience is exchanged: the ad set's volume jumps or falls.",
+    ),
+    twin(
+        "creative_refresh",
+        "wrong_creative",
+        "change_events: creative",
+        "A new creative of the same brand: CTR moves, learning starts anew.",
+    ),
+    twin(
+        "promotion",
+        "spend_runaway",
+        "planned_events",
+        "A sale: volume and conversion rate rise, value per order falls a little.",
+    ),
+    twin(
+        "maintenance",
+        "landing_page_down",
+        "planned_events",
+        "The shop is closed for some planned hours: no conversions.",
+    ),
+    twin(
+        "press",
+        "bot_comments",
+        "planned_events",
+        "A television spot: volume and comments rise, from many different people.",
+    ),
+    twin(
+        "holiday",
+        "tracking_outage",
+        "calendar",
+        "A holiday in the brand's country moves volume and conversion rate.",
+    ),
+    twin(
+        "dst_day",
+        "missing_hours",
+        "accounts: tz",
+        "The account's day has 23 or 25 hours, so daily sums move by 4 %.",
+    ),
+    twin(
+        "new_conversion_action",
+        "double_count",
+        "change_events: conversion_action",
+        "A further conversion action is counted from an hour on.",
+    ),
+    twin(
+        "attribution_change",
+        "tracking_outage",
+        "change_events: attribution_window",
+        "The account counts by another window: a new series, not a drop.",
+    ),
+    twin(
+        "late_conversions",
+        "tracking_outage",
+        "statistic: lag curve",
+        "A considered purchase: the last days always look empty, and fill up.",
+    ),
+    twin(
+        "shock",
+        "spend_runaway",
+        "statistic: all campaigns of the platform",
+        "The whole platform, or the market, moves for some days.",
+    ),
+    twin(
+        "evening_stop",
+        "budget_by_noon",
+        "campaigns: daily_budget_micros",
+        "A budget that is always short: every evening is empty.",
+    ),
 ];
 
 /// Something that only looks wrong.
@@ -152,7 +237,12 @@ fn natural(world: &mut World) {
         }
         let mean = campaign.volume * campaign.ctr * campaign.cpc * 24.0;
         if campaign.budget < mean {
-            found.push(Twin { kind: "evening_stop", scope, from: campaign.launch_hour, until: hours });
+            found.push(Twin {
+                kind: "evening_stop",
+                scope,
+                from: campaign.launch_hour,
+                until: hours,
+            });
         }
     }
     for p in 0..crate::PLATFORMS.len() {
@@ -171,14 +261,17 @@ fn happen(world: &mut World, kind: &'static str, draw: &mut Draw) -> Option<Twin
     let hours = i64::from(world.settings.days) * 24;
     let c = draw.below(world.entities.campaigns.len());
     let (account, brand) = (world.entities.campaigns[c].account, world.entities.campaigns[c].brand);
-    let ad = world.entities.campaigns[c].ads.start + draw.below(world.entities.campaigns[c].ads.len());
+    let ad =
+        world.entities.campaigns[c].ads.start + draw.below(world.entities.campaigns[c].ads.len());
     let low = world.entities.campaigns[c].launch_hour + 72;
     let from = low + draw.below((hours - 24 - low).max(1) as usize) as i64;
     let lasts = match kind {
         "maintenance" => 3 + draw.below(8) as i64,
         "pause" | "press" => 20 + draw.below(80) as i64,
         "promotion" => 48 + draw.below(120) as i64,
-        "budget_raise" | "bid_edit" | "targeting_edit" | "budget_cut" => 72 + draw.below(240) as i64,
+        "budget_raise" | "bid_edit" | "targeting_edit" | "budget_cut" => {
+            72 + draw.below(240) as i64
+        }
         _ => hours,
     };
     let until = (from + lasts).min(hours);
@@ -209,13 +302,19 @@ fn happen(world: &mut World, kind: &'static str, draw: &mut Draw) -> Option<Twin
 fn busy(world: &World, kind: &str, scope: Scope, from: i64, until: i64) -> bool {
     let margin = 8 * 24;
     // Announced events move all campaigns of a brand and are short; they may meet incidents.
-    let broken = world.incidents.iter().any(|i| {
-        i.onset - margin < until && from < i.end + margin && world.meet(i.scope, scope)
-    });
-    let lasting = matches!(kind, "launch" | "creative_refresh" | "attribution_change" | "new_conversion_action");
-    let broken = broken && !(lasting && world.incidents.iter().all(|i| {
-        !world.meet(i.scope, scope) || from + margin < i.onset || from > i.end + margin
-    }));
+    let broken = world
+        .incidents
+        .iter()
+        .any(|i| i.onset - margin < until && from < i.end + margin && world.meet(i.scope, scope));
+    let lasting = matches!(
+        kind,
+        "launch" | "creative_refresh" | "attribution_change" | "new_conversion_action"
+    );
+    let broken = broken
+        && !(lasting
+            && world.incidents.iter().all(|i| {
+                !world.meet(i.scope, scope) || from + margin < i.onset || from > i.end + margin
+            }));
     // What lasts is new for ten days.
     let new = |from: i64, until: i64| until.min(from + 240);
     let edited = world.twins.iter().any(|t| {
@@ -300,7 +399,11 @@ fn plan(world: &mut World, it: &Twin, draw: &mut Draw) {
             (Quantity::Value, 0.85),
             (Quantity::Budget, factor),
         ],
-        "press" => &[(Quantity::Volume, factor), (Quantity::Comments, 2.0 * factor), (Quantity::Budget, factor)],
+        "press" => &[
+            (Quantity::Volume, factor),
+            (Quantity::Comments, 2.0 * factor),
+            (Quantity::Budget, factor),
+        ],
         _ => &[(Quantity::Cvr, 0.0)],
     };
     for c in world.campaigns_of(it.scope) {
@@ -310,7 +413,14 @@ fn plan(world: &mut World, it: &Twin, draw: &mut Draw) {
     }
     let name = format!("{} {}", world.entities.brands[brand].name, it.kind);
     let announced = (it.from - 24 * (2 + draw.below(12) as i64)).max(0);
-    world.plans.push(Plan { brand, kind: it.kind, name, from: it.from, until: it.until, announced });
+    world.plans.push(Plan {
+        brand,
+        kind: it.kind,
+        name,
+        from: it.from,
+        until: it.until,
+        announced,
+    });
 }
 
 fn attribution(world: &mut World, account: usize, from: i64) -> Option<()> {
@@ -334,7 +444,13 @@ fn new_action(world: &mut World, c: usize, from: i64, draw: &mut Draw) -> Option
     let (share, lag) = (draw.between(0.5, 3.0), Lag::new(draw));
     actions.push(Action { kind: "signup", share, lag, worth: 0.1, from });
     let (old, new) = (String::new(), "signup".to_string());
-    world.edits.push(Edit { scope: Scope::Campaign(c), hour: from, field: "conversion_action", old, new });
+    world.edits.push(Edit {
+        scope: Scope::Campaign(c),
+        hour: from,
+        field: "conversion_action",
+        old,
+        new,
+    });
     Some(())
 }
 

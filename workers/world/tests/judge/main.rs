@@ -15,7 +15,7 @@ use world::truth::{Incident, Kind, Scope};
 use world::{Noise, Purpose, Settings, World, WorldKind};
 
 /// Worlds of the judgement.
-const WORLDS: u64 = 24;
+const WORLDS: u64 = 16;
 /// Hours after an incident's end in which its traces are still in a window.
 const TRACES_HOURS: i64 = 168 + 24;
 
@@ -165,8 +165,37 @@ fn print_kinds(heard: &[Heard]) {
         }
     }
     for (kind, [all, wanted, found]) in kinds {
-        println!("  {:18} {all:4} incidents, {wanted:4} detectable, {found:4} found", kind.sort().name);
+        println!(
+            "  {:18} {all:4} incidents, {wanted:4} detectable, {found:4} found",
+            kind.sort().name
+        );
     }
+}
+
+/// The best recall of the plain z at a precision of 0.9, over thresholds, with all metrics or one.
+fn plain_recall(heard: &[Heard]) -> f64 {
+    let mut choices = vec![vec![]];
+    choices[0].extend(plain::METRICS.iter().map(|m| m.0));
+    choices.extend(plain::METRICS.iter().map(|m| vec![m.0]));
+    let mut best: f64 = 0.0;
+    for metrics in choices {
+        for threshold in [3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0] {
+            let mut total = Count::default();
+            for h in heard {
+                let loud = |a: &&Alert| a.score >= threshold && metrics.contains(&a.what);
+                let loud: Vec<Alert> = h.plain.iter().filter(loud).cloned().collect();
+                total.add(count(&h.world, &loud).0);
+            }
+            let (precision, recall) = (total.precision(), total.recall());
+            println!(
+                "  plain z ≥ {threshold} of {metrics:?}: precision {precision:.3} recall {recall:.3}"
+            );
+            if precision >= 0.9 {
+                best = best.max(recall);
+            }
+        }
+    }
+    best
 }
 
 #[test]
@@ -187,21 +216,12 @@ fn an_oracle_finds_what_is_detectable_and_a_plain_z_does_not() {
         oracle.add(count);
     }
     print_kinds(&heard);
-    println!("oracle: precision {:.3} recall {:.3} {oracle:?}", oracle.precision(), oracle.recall());
-    let mut best: f64 = 0.0;
-    for threshold in (6..200).map(|t| f64::from(t) * 0.5) {
-        let mut total = Count::default();
-        for h in &heard {
-            let loud: Vec<Alert> = h.plain.iter().filter(|a| a.score >= threshold).cloned().collect();
-            total.add(count(&h.world, &loud).0);
-        }
-        if total.precision() >= 0.9 {
-            best = best.max(total.recall());
-        }
-        if threshold % 5.0 == 0.0 {
-            println!("plain z ≥ {threshold}: precision {:.3} recall {:.3}", total.precision(), total.recall());
-        }
-    }
+    println!(
+        "oracle: precision {:.3} recall {:.3} {oracle:?}",
+        oracle.precision(),
+        oracle.recall()
+    );
+    let best = plain_recall(&heard);
     println!("plain z: recall {best:.3} at precision 0.9");
     assert!(oracle.wanted >= 60, "too few detectable incidents: {oracle:?}");
     assert!(oracle.recall() >= 0.95, "{oracle:?}");

@@ -3,9 +3,9 @@
 
 use world::World;
 use world::rates::Rate;
+use world::truth::Scope;
 use world::truth::oracle::{Noise, ODD, above, amount, below};
 use world::truth::power::{PARITY_ROWS, SPLIT, VALUES, WINDOWS};
-use world::truth::Scope;
 
 use crate::Alert;
 use crate::seen::{Cell, Seen};
@@ -49,7 +49,14 @@ impl Sums {
 }
 
 impl Sums {
-    fn add_hour(&mut self, cell: &Cell, rate: &Rate, credit: f64, talk: f64, ripe: &dyn Fn() -> f64) {
+    fn add_hour(
+        &mut self,
+        cell: &Cell,
+        rate: &Rate,
+        credit: f64,
+        talk: f64,
+        ripe: &dyn Fn() -> f64,
+    ) {
         if !rate.bound {
             self.shown += cell.impressions;
             self.shown_known += rate.impressions;
@@ -103,12 +110,16 @@ impl Oracle {
                 }
             }
         }
-        let place = |(scope, platform)| {
-            Place { scope, platform, ads: world.ads_of(scope), noise: world.noise(scope) }
+        let place = |(scope, platform)| Place {
+            scope,
+            platform,
+            ads: world.ads_of(scope),
+            noise: world.noise(scope),
         };
         let last = hours as i64 - 1;
         let table = |c: usize, hour: i64| {
-            let of = (0..WINDOWS[WINDOWS.len() - 1] + 48).map(|age| world.ripe(c, hour, hour + age));
+            let of =
+                (0..WINDOWS[WINDOWS.len() - 1] + 48).map(|age| world.ripe(c, hour, hour + age));
             (world.window_days(c, hour), of.collect())
         };
         let ripe = (0..campaigns).map(|c| vec![table(c, 0), table(c, last)]).collect();
@@ -174,7 +185,7 @@ impl Oracle {
                 by_ad.insert(*ad, self.sums(world, seen, *ad, cut));
             }
         }
-        for window in 0..WINDOWS.len() {
+        for (window, _) in WINDOWS.iter().enumerate() {
             let total = |place: &Place| {
                 let mut s = Sums::default();
                 place.ads.iter().for_each(|ad| s.add(&by_ad[ad][window]));

@@ -6,7 +6,11 @@ use world::truth::Scope;
 use crate::Alert;
 use crate::seen::{Cell, Seen};
 
-const METRICS: [(&str, fn(&Cell) -> f64); 5] = [
+/// A name, and a number of an ad's hour.
+type Metric = (&'static str, fn(&Cell) -> f64);
+
+/// The metrics it looks at.
+pub const METRICS: [Metric; 5] = [
     ("impressions", |c| c.impressions),
     ("clicks", |c| c.clicks),
     ("cost", |c| c.cost),
@@ -34,6 +38,10 @@ pub fn alerts(world: &World, seen: &Seen, n: u32) -> Vec<Alert> {
             let now = block(0);
             let mut past: Vec<f64> = (1..=28).map(block).collect();
             let usual = median(&mut past);
+            // Of a metric that is mostly zero, a median says nothing.
+            if usual <= 0.0 {
+                continue;
+            }
             let mut far: Vec<f64> = past.iter().map(|x| (x - usual).abs()).collect();
             let spread = median(&mut far).max(0.05 * usual.abs()).max(1.0);
             let score = 0.6745 * (now - usual).abs() / spread;

@@ -47,7 +47,9 @@ impl Seen {
                 let world::truth::Scope::Campaign(_) = scope else { continue };
                 if on == platform {
                     for ad in world.ads_of(scope) {
-                        hours.keys().for_each(|h| self.cells[ad * self.hours + *h as usize].at = at);
+                        hours
+                            .keys()
+                            .for_each(|h| self.cells[ad * self.hours + *h as usize].at = at);
                     }
                 }
             }
