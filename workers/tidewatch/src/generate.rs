@@ -28,9 +28,9 @@ fn size(size: Option<Size>) -> (u32, u32, u32) {
         None => (20, 60, world::LIVE_DAYS),
         Some(Size::Demo) => (12, 42, world::LIVE_DAYS),
         Some(Size::Small) => (200, 60, world::LIVE_DAYS),
-        Some(Size::M2) => (260, 90, world::LIVE_DAYS),
-        Some(Size::M20) => (1_300, 180, world::LIVE_DAYS),
-        Some(Size::M100) => (3_200, 365, world::LIVE_DAYS),
+        Some(Size::M2) => (200, 90, world::LIVE_DAYS),
+        Some(Size::M20) => (940, 180, world::LIVE_DAYS),
+        Some(Size::M100) => (2_300, 365, world::LIVE_DAYS),
     }
 }
 
