@@ -11,6 +11,7 @@ mod seen;
 use std::collections::BTreeMap;
 
 use seen::Seen;
+use world::truth::oracle::Statistic;
 use world::truth::{Incident, Kind, Scope};
 use world::{Noise, Purpose, Settings, World, WorldKind};
 
@@ -53,6 +54,30 @@ pub fn about(world: &World, alert: &Alert, incident: &Incident) -> bool {
     alert.at >= from && alert.at <= until && world.meet(alert.scope, incident.scope)
 }
 
+/// Is it what the kind of incident shows in, in the right direction?
+fn fits(alert: &Alert, incident: &Incident) -> bool {
+    let sort = incident.kind.sort();
+    let also = match incident.kind {
+        Kind::FalsePromise | Kind::ClickFraud => "cvr down",
+        // The morning is as odd as the afternoon.
+        Kind::BudgetByNoon => "impressions up",
+        _ => "",
+    };
+    let what = match sort.statistic {
+        Statistic::Parity => "even".to_string(),
+        Statistic::Lateness => "late".to_string(),
+        Statistic::Value => format!("value {}", sort.direction),
+        other => format!("{} {}", other.name(), sort.direction),
+    };
+    alert.what == what || alert.what == also
+}
+
+/// Found in time: about it, in its statistic and direction, between its onset and its deadline.
+fn timely(world: &World, alerts: &[Alert], incident: &Incident) -> bool {
+    let by = incident.onset + incident.kind.sort().deadline_hours;
+    alerts.iter().any(|a| a.at <= by && fits(a, incident) && about(world, a, incident))
+}
+
 /// Counts of alerts and incidents.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -81,18 +106,22 @@ impl Count {
     }
 }
 
-/// Alerts about one campaign are one until it has been quiet for a week.
-fn count(world: &World, alerts: &[Alert]) -> (Count, Vec<Alert>) {
+/// Alerts about one campaign are one until it has been quiet for a week. `exact` asks for the right
+/// statistic and direction too, of which a plain z knows nothing.
+fn count(world: &World, alerts: &[Alert], exact: bool) -> (Count, Vec<Alert>) {
     let mut count = Count::default();
     let incidents = world.incidents();
     for incident in incidents {
-        let by = incident.onset + incident.kind.sort().deadline_hours;
-        let mut first = alerts.iter().filter(|a| about(world, a, incident));
-        let first = first.next();
-        count.right += usize::from(first.is_some());
+        let heard = alerts.iter().any(|a| about(world, a, incident));
+        count.right += usize::from(heard);
         count.wanted += usize::from(incident.detectable);
-        let timely = first.is_some_and(|a| a.at <= by);
-        count.found += usize::from(incident.detectable && timely);
+        let found = if exact {
+            timely(world, alerts, incident)
+        } else {
+            let by = incident.onset + incident.kind.sort().deadline_hours;
+            alerts.iter().any(|a| a.at <= by && about(world, a, incident))
+        };
+        count.found += usize::from(incident.detectable && found);
     }
     let mut last: BTreeMap<usize, i64> = BTreeMap::new();
     let mut wrong = vec![];
@@ -156,8 +185,7 @@ fn print_kinds(heard: &[Heard]) {
     let mut kinds: BTreeMap<Kind, [usize; 3]> = BTreeMap::new();
     for h in heard {
         for i in h.world.incidents() {
-            let by = i.onset + i.kind.sort().deadline_hours;
-            let timely = h.oracle.iter().any(|a| about(&h.world, a, i) && a.at <= by);
+            let timely = timely(&h.world, &h.oracle, i);
             let row = kinds.entry(i.kind).or_default();
             row[0] += 1;
             row[1] += usize::from(i.detectable);
@@ -184,7 +212,7 @@ fn plain_recall(heard: &[Heard]) -> f64 {
             for h in heard {
                 let loud = |a: &&Alert| a.score >= threshold && metrics.contains(&a.what);
                 let loud: Vec<Alert> = h.plain.iter().filter(loud).cloned().collect();
-                total.add(count(&h.world, &loud).0);
+                total.add(count(&h.world, &loud, false).0);
             }
             let (precision, recall) = (total.precision(), total.recall());
             println!(
@@ -203,13 +231,12 @@ fn an_oracle_finds_what_is_detectable_and_a_plain_z_does_not() {
     let heard = listen_all((0..WORLDS).map(settings).collect());
     let mut oracle = Count::default();
     for h in &heard {
-        let (count, wrong) = count(&h.world, &h.oracle);
+        let (count, wrong) = count(&h.world, &h.oracle, true);
         for a in wrong {
             println!("  seed {}: wrong {a:?}", h.world.settings().seed);
         }
         for i in h.world.incidents().iter().filter(|i| i.detectable) {
-            let by = i.onset + i.kind.sort().deadline_hours;
-            if !h.oracle.iter().any(|a| about(&h.world, a, i) && a.at <= by) {
+            if !timely(&h.world, &h.oracle, i) {
                 println!("  seed {}: missed {i:?}", h.world.settings().seed);
             }
         }
@@ -236,7 +263,7 @@ fn a_null_world_is_quiet_for_the_oracle() {
     let mut wrong = 0;
     for h in &heard {
         assert!(h.world.incidents().is_empty() && h.world.twins().len() > 20);
-        wrong += count(&h.world, &h.oracle).0.wrong;
+        wrong += count(&h.world, &h.oracle, true).0.wrong;
     }
     println!("null worlds: {wrong} alerts in {} campaign-months", heard.len() * 48 * 28 / 30);
     assert!(wrong <= 4, "{wrong} alerts about nothing");
