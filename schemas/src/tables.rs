@@ -1,23 +1,38 @@
 //! The lake's tables: their DDL, one file each beside this crate.
 
-/// (name, `CREATE SOURCE` statement) of every table.
-pub const TABLES: [(&str, &str); 4] = [
-    ("ad_metrics", include_str!("../ad_metrics.sql")),
-    ("campaigns", include_str!("../campaigns.sql")),
-    ("creatives", include_str!("../creatives.sql")),
-    ("hours", include_str!("../hours.sql")),
-];
+macro_rules! tables {
+    ($($name:literal)*) => {
+        [$(($name, include_str!(concat!("../", $name, ".sql")))),*]
+    };
+}
+
+/// (name, `CREATE SOURCE` statement) of the tables that `dataflows/campaign_features` reads.
+pub const TABLES: [(&str, &str); 4] = tables! { "ad_metrics" "campaigns" "creatives" "hours" };
+
+/// The rest of a marketing lake: finer facts, entities, people, known events.
+pub const FURTHER: [(&str, &str); 14] = tables! {
+    "accounts" "ad_sets" "ads" "ad_hours" "conversions" "comments" "customers" "orders" "leads"
+    "change_events" "planned_events" "calendar" "fx_rates" "goals"
+};
+
+/// What is true of a generated world. No dataflow reads these; backtests do.
+pub const TRUTH: [(&str, &str); 4] =
+    tables! { "truth_incidents" "truth_twins" "truth_goals" "truth_comments" };
+
+/// Every table.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLES.into_iter().chain(FURTHER).chain(TRUTH)
+}
 
 #[cfg(test)]
 mod tests {
-    use super::TABLES;
-
     #[test]
     fn every_column_says_what_it_means() {
-        for (name, ddl) in TABLES {
+        for (name, ddl) in super::all() {
             let inside = ddl.split_once("(\n").map_or("", |(_, rest)| rest);
-            let columns = inside.lines().take_while(|l| !l.trim_start().starts_with("PRIMARY KEY"));
-            for line in columns {
+            let end =
+                |l: &&str| !l.trim_start().starts_with("PRIMARY KEY") && !l.starts_with(") WITH");
+            for line in inside.lines().take_while(end) {
                 assert!(line.contains("-- "), "{name}: {line}");
             }
         }

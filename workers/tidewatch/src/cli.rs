@@ -216,26 +216,106 @@ pub struct Vacuum {
 
 /// `tidewatch lake generate`
 #[derive(Args)]
-#[command(after_help = "Example:
-  tidewatch lake generate ./lake --campaigns 100 --days 90 --seed 7")]
+#[command(after_help = "Examples:
+  tidewatch lake generate ./lake --campaigns 100 --days 90 --seed 7
+  tidewatch lake generate ./lake --size small --json                     JSON lines, as delivered
+  tidewatch lake generate ./lake --size 20m                              20 million fact rows
+  tidewatch lake generate ./judge --purpose evaluation --noise middle --campaigns 60 --days 90 \\
+    --live-days 45 --deliveries-per-day 8                                to judge alerts as of their time
+  tidewatch lake generate ./null --null --days 120 --live-days 60        nothing is wrong in it
+
+What is wrong in a world is under truth/, which no dataflow reads. The same arguments give the same
+bytes. workers/world/README.md describes every incident, every benign twin and every prior.")]
 pub struct Generate {
     /// Folder to write.
     pub dir: PathBuf,
-    /// Campaigns.
-    #[arg(long, default_value_t = 20)]
-    pub campaigns: u32,
-    /// Days of history.
-    #[arg(long, default_value_t = 60)]
-    pub days: u32,
+    /// Campaigns, days and live days at once; single ones still win.
+    #[arg(long, value_enum)]
+    pub size: Option<Size>,
+    /// Campaigns [default: 20].
+    #[arg(long)]
+    pub campaigns: Option<u32>,
+    /// Days of history, the live ones included [default: 60].
+    #[arg(long)]
+    pub days: Option<u32>,
     /// Seed: the same seed gives the same bytes.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Write only the first N deliveries (history first, then one per day).
+    /// How much everything drifts and scatters.
+    #[arg(long, value_enum, default_value_t = Noise::Middle)]
+    pub noise: Noise,
+    /// Nothing breaks: only benign twins.
     #[arg(long)]
-    pub deliveries: Option<usize>,
+    pub null: bool,
+    /// Brands, words and layouts for training encoders, or others for judging them.
+    #[arg(long, value_enum, default_value_t = Purpose::Training)]
+    pub purpose: Purpose,
+    /// Days at the end that arrive delivery by delivery [default: 7].
+    #[arg(long)]
+    pub live_days: Option<u32>,
+    /// Deliveries on each live day.
+    #[arg(long, default_value_t = 1, value_parser = divisor_of_24)]
+    pub deliveries_per_day: u32,
+    /// Weeks after 2026-01-05 at which the world begins.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=520))]
+    pub begin_week: u32,
+    /// Write only the first N deliveries (history first, then the live ones).
+    #[arg(long)]
+    pub deliveries: Option<u32>,
     /// Write JSON lines, as the platforms deliver them.
     #[arg(long)]
     pub json: bool,
+    /// Do not render banners.
+    #[arg(long)]
+    pub no_banners: bool,
+    /// Threads that write.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+}
+
+fn divisor_of_24(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(n) if n > 0 && 24 % n == 0 => Ok(n),
+        _ => Err("use 1, 2, 3, 4, 6, 8, 12 or 24".to_string()),
+    }
+}
+
+/// Sizes of worlds.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Size {
+    /// 12 campaigns, 42 days.
+    Demo,
+    /// 200 campaigns, 60 days.
+    Small,
+    /// About 2 million fact rows.
+    #[value(name = "2m")]
+    M2,
+    /// About 20 million fact rows.
+    #[value(name = "20m")]
+    M20,
+    /// About 100 million fact rows.
+    #[value(name = "100m")]
+    M100,
+}
+
+/// How much a world drifts and scatters.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Noise {
+    /// Half.
+    Low,
+    /// As the priors say.
+    Middle,
+    /// Five thirds.
+    High,
+}
+
+/// What a world is for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Purpose {
+    /// To train encoders and tune detectors.
+    Training,
+    /// To judge them.
+    Evaluation,
 }
 
 /// How rows are printed.

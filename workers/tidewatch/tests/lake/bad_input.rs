@@ -35,7 +35,8 @@ fn bad_lines_and_values_are_faults_and_the_rest_counts() {
 #[test]
 fn a_truncated_parquet_file_is_a_fault_until_it_is_whole() {
     let bench = Bench::empty();
-    let world = world::World::new(world::Settings { seed: 1, campaigns: 2, days: 9 }, false);
+    let settings = world::Settings { seed: 1, campaigns: 2, days: 9, ..world::Settings::default() };
+    let world = world::World::new(settings, false);
     let delivery = world.delivery(0).expect("encodes");
     world::write(&delivery, &bench.lake()).expect("written");
     let (path, bytes) =

@@ -6,7 +6,9 @@ use crate::{Bench, text};
 
 fn lake() -> Bench {
     let bench = Bench::empty();
-    let world = world::World::new(world::Settings { seed: 9, campaigns: 6, days: 18 }, false);
+    let settings =
+        world::Settings { seed: 9, campaigns: 6, days: 18, ..world::Settings::default() };
+    let world = world::World::new(settings, false);
     for n in 0..world.deliveries() {
         world::write(&world.delivery(n).expect("encodes"), &bench.lake()).expect("written");
     }

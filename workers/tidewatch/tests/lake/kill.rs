@@ -26,7 +26,8 @@ fn fifty_kills_lose_and_double_nothing() {
     let bench = Bench::tidy();
     std::fs::write(bench.path("views.sql"), features()).expect("written");
     let sql = bench.path("views.sql").display().to_string();
-    let settings = world::Settings { seed: 3, campaigns: 4, days: 16 };
+    let settings =
+        world::Settings { seed: 3, campaigns: 4, days: 16, ..world::Settings::default() };
     let world = world::World::new(settings, false);
     let mut rng = StdRng::seed_from_u64(5);
     let mut arrived = 0;
