@@ -20,8 +20,9 @@ use crate::plan::{Aggregate, AggregateKind};
 /// Groups per page: a table that grows copies nothing.
 const PAGE_GROUPS: usize = 1 << 12;
 
-/// What is kept of each group, in this order: rows, then per aggregate its sum (if it has one) and
-/// how many rows it does *not* count (null or filtered away; if it can have such rows).
+/// What is kept of each group, in this order: rows, then the sum of each aggregate that has one,
+/// then how many rows each aggregate does *not* count (null or filtered away; if it can have such
+/// rows). The last are kept from the first such row on.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub aggregates: Vec<Aggregate>,
@@ -29,6 +30,8 @@ pub(crate) struct Layout {
     pub sums: Vec<Option<usize>>,
     /// Where the number of rows it does not count is.
     pub missing: Vec<Option<usize>>,
+    /// Numbers while every row is counted.
+    lean: usize,
     pub width: usize,
 }
 
@@ -41,12 +44,10 @@ impl Layout {
         };
         let summed = |a: &Aggregate| matches!(a.function, AggregateKind::Sum | AggregateKind::Avg);
         let partial = |a: &Aggregate| !a.args.is_empty() || a.filter.is_some();
-        let (mut sums, mut missing) = (vec![], vec![]);
-        for aggregate in aggregates {
-            sums.push(next(summed(aggregate)));
-            missing.push(next(partial(aggregate)));
-        }
-        Layout { aggregates: aggregates.to_vec(), sums, missing, width }
+        let sums: Vec<_> = aggregates.iter().map(|a| next(summed(a))).collect();
+        let lean = 1 + sums.iter().flatten().count();
+        let missing = aggregates.iter().map(|a| next(partial(a))).collect();
+        Layout { aggregates: aggregates.to_vec(), sums, missing, lean, width }
     }
 }
 
@@ -103,8 +104,10 @@ pub(crate) struct Groups {
     /// Keys as rows, one behind the other, page by page; where each ends.
     bytes: Vec<Vec<u8>>,
     ends: Vec<u32>,
-    /// Numbers of each group, `layout.width` a group.
+    /// Numbers of each group, `stride` a group.
     pages: Vec<Vec<i64>>,
+    /// The layout's lean width, or its whole.
+    stride: usize,
     /// Groups with a number beyond 64 bits.
     wide: HashMap<u32, Vec<i128>>,
     /// Groups that changed since the last [`Groups::changes`], and what they were.
@@ -134,6 +137,7 @@ impl Groups {
     ) -> Result<Groups, ArrowError> {
         let fields = types.iter().map(|t| SortField::new(t.clone()));
         Ok(Groups {
+            stride: layout.lean,
             layout,
             keys: keys.to_vec(),
             converter: RowConverter::new(fields.collect())?,
@@ -203,7 +207,10 @@ impl Groups {
         for (i, group) in groups.iter().enumerate() {
             self.add(*group, 0, i128::from(updates.count.get(i)));
             for (at, lane) in updates.sums.iter().enumerate() {
-                self.add(*group, at + 1, lane.get(i));
+                let value = lane.get(i);
+                if value != 0 {
+                    self.add(*group, at + 1, value);
+                }
             }
         }
         Ok(())
@@ -232,8 +239,8 @@ impl Groups {
 
     fn insert(&mut self, hash: u64, key_bytes: &[u8]) -> u32 {
         let group = u32::try_from(self.ends.len()).expect("a worker has fewer than 2^32 groups");
-        let width = self.layout.width;
-        if group as usize % PAGE_GROUPS == 0 {
+        let width = self.stride;
+        if (group as usize).is_multiple_of(PAGE_GROUPS) {
             self.bytes.push(vec![]);
             self.pages.push(Vec::with_capacity(PAGE_GROUPS * width));
         }
@@ -252,7 +259,7 @@ impl Groups {
     fn touch(&mut self, group: u32) -> u32 {
         if !self.touched[group as usize] {
             self.touched[group as usize] = true;
-            for at in 0..self.layout.width {
+            for at in 0..self.stride {
                 self.before_numbers.push(self.number(group, at));
             }
             self.before.push(Before { group, end: self.before_numbers.len() });
@@ -268,8 +275,11 @@ impl Groups {
             numbers[at] = numbers[at].wrapping_add(value);
             return;
         }
+        if at >= self.stride {
+            self.widen();
+        }
         let (page, row) = (group as usize / PAGE_GROUPS, group as usize % PAGE_GROUPS);
-        let number = &mut self.pages[page][row * self.layout.width + at];
+        let number = &mut self.pages[page][row * self.stride + at];
         let sum = i128::from(*number).wrapping_add(value);
         match i64::try_from(sum) {
             Ok(sum) => *number = sum,
@@ -282,14 +292,31 @@ impl Groups {
         }
     }
 
+    /// Make room for rows that are not counted.
+    fn widen(&mut self) {
+        let (lean, width) = (self.stride, self.layout.width);
+        for page in &mut self.pages {
+            let mut wider = Vec::with_capacity(PAGE_GROUPS * width);
+            for group in page.chunks(lean) {
+                wider.extend_from_slice(group);
+                wider.extend(std::iter::repeat_n(0, width - lean));
+            }
+            *page = wider;
+        }
+        self.stride = width;
+    }
+
     fn number(&self, group: u32, at: usize) -> i128 {
         if !self.wide.is_empty()
             && let Some(numbers) = self.wide.get(&group)
         {
             return numbers[at];
         }
+        if at >= self.stride {
+            return 0;
+        }
         let (page, row) = (group as usize / PAGE_GROUPS, group as usize % PAGE_GROUPS);
-        i128::from(self.pages[page][row * self.layout.width + at])
+        i128::from(self.pages[page][row * self.stride + at])
     }
 
     /// The next groups that changed, some `rows` rows of them; `None` when all were told.
@@ -307,13 +334,15 @@ impl Groups {
             self.drained += 1;
             self.touched[group as usize] = false;
             let old = &self.before_numbers[start..end];
+            // What was kept before may be less than what is kept now.
+            let was_at = |at: usize| old.get(at).copied().unwrap_or(0);
             let is = |at: usize| self.number(group, at);
             let there = is(0) > 0;
             if (0..width).all(|at| is(at) == 0) {
                 gone.push(group);
             }
             let was = !old.is_empty() && old[0] > 0;
-            if was && there && (0..width).all(|at| is(at) == old[at]) {
+            if was && there && (0..width).all(|at| is(at) == was_at(at)) {
                 continue;
             }
             for (wanted, diff) in [(was, -1), (there, 1)] {
@@ -323,7 +352,7 @@ impl Groups {
                 groups.push(group);
                 diffs.push(diff);
                 for (at, lane) in numbers.iter_mut().enumerate() {
-                    lane.push(if diff < 0 { old[at] } else { is(at) });
+                    lane.push(if diff < 0 { was_at(at) } else { is(at) });
                 }
             }
         }
@@ -387,7 +416,7 @@ impl Groups {
         live.sort_unstable();
         let (bytes, ends) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends));
         let (pages, wide) = (std::mem::take(&mut self.pages), std::mem::take(&mut self.wide));
-        let width = self.layout.width;
+        let width = self.stride;
         self.clear();
         for old in live {
             let key_bytes = key(&bytes, &ends, old);

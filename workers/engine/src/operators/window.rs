@@ -39,7 +39,8 @@ pub(crate) fn render<'s>(
         rows.unary_frontier::<Whole, _, _, _>(pact, "Window", move |capability, info| {
             let activator = scope.activator_for(info.address);
             let mut capability = Some(capability);
-            let mut working = Working { state, backlog: Backlog::default(), at: None };
+            let mut working =
+                Working { state, backlog: Backlog::default(), loaded: None, at: None };
             move |(input, frontier), output| {
                 input.for_each(|_, updates| working.backlog.push(std::mem::take(updates)));
                 let frontier = frontier.frontier().first().copied();
@@ -69,6 +70,8 @@ pub(crate) fn render<'s>(
 struct Working {
     state: WindowState,
     backlog: Backlog,
+    /// The time of a first load that is not complete yet.
+    loaded: Option<Time>,
     /// The time being worked off.
     at: Option<Time>,
 }
@@ -80,7 +83,23 @@ impl Working {
             let time = match self.at {
                 Some(time) => time,
                 None => {
-                    let Some((time, batches)) = self.backlog.next(frontier) else {
+                    // Nothing can come before the frontier: what is at it may be taken.
+                    let first = self.backlog.first().filter(|t| Some(*t) == frontier);
+                    let first = first.filter(|t| self.loaded.is_none_or(|loaded| loaded == *t));
+                    if let Some(time) = first.filter(|_| self.state.can_load()) {
+                        for updates in self.backlog.take(time) {
+                            self.state.load(updates)?;
+                        }
+                        self.loaded = Some(time);
+                        return Ok(None);
+                    }
+                    let loaded = self.loaded.filter(|t| frontier.is_none_or(|f| *t < f));
+                    let next = match loaded {
+                        Some(time) => Some((time, self.backlog.take(time))),
+                        None => self.backlog.next(frontier),
+                    };
+                    self.loaded = self.loaded.filter(|_| next.is_none());
+                    let Some((time, batches)) = next else {
                         return Ok(None);
                     };
                     batches.into_iter().for_each(|b| self.state.push(b));

@@ -16,7 +16,7 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use schemas::normal::normalize;
 
 use super::Shape;
-use super::frames::{Frames, Sight};
+use super::frames::{Frames, Sight, View};
 use super::list::{List, Valid};
 use super::median::{deviation, median, median_of_whole};
 use crate::numbers::{divided, mean_of, narrow};
@@ -91,21 +91,21 @@ impl Evaluator {
         let ranks = if shape.whole { list.ranks(shape, range.clone())? } else { vec![] };
         let wanted = wanted.start - range.start..wanted.end - range.start;
         let sight = Sight { shape, list, range, wanted, ranks };
-        let frames = self.frames.iter().map(|(frame, sub)| sight.frames(*frame, *sub));
-        let frames = frames.collect::<Result<Vec<_>, _>>()?;
-        let mut sums: Vec<(usize, Sums)> = vec![];
+        let (views, frames) = sight.frames(&self.frames)?;
+        let mut sums: Vec<((usize, usize), Sums)> = vec![];
         let mut all = Vec::with_capacity(self.functions.len());
         for planned in &self.functions {
-            let arg = planned.function.args.first().copied();
-            if let (WindowKind::Sum | WindowKind::Avg, Some(c)) = (&planned.function.kind, arg)
-                && !sums.iter().any(|(at, _)| *at == c)
-            {
-                sums.push((c, Sums::new(list, c, sight.range.clone())));
+            let frames = &frames[planned.frame];
+            let view = &views[frames.view];
+            let key = (frames.view, planned.function.args.first().copied().unwrap_or(0));
+            let summed = matches!(planned.function.kind, WindowKind::Sum | WindowKind::Avg);
+            if summed && !sums.iter().any(|(at, _)| *at == key) {
+                sums.push((key, Sums::new(list, key.1, view)));
             }
-            let sums = sums.iter().find(|(at, _)| Some(*at) == arg).map(|(_, s)| s);
-            let evaluation = Evaluation { planned, sight: &sight, types: &self.types, sums };
-            let start = partition.start;
-            all.push(evaluation.values(&frames[planned.frame], start)?);
+            let sums = sums.iter().find(|(at, _)| summed && *at == key).map(|(_, s)| s);
+            let evaluation =
+                Evaluation { planned, sight: &sight, view, frames, types: &self.types, sums };
+            all.push(evaluation.values(partition.start)?);
         }
         Ok(all)
     }
@@ -161,10 +161,8 @@ fn how(kind: &WindowKind, arg: Option<&DataType>) -> How {
     }
 }
 
-/// Exact numbers of a column, and their running totals.
+/// Running totals of a column's exact numbers.
 struct Sums {
-    values: Vec<i128>,
-    valid: Valid,
     /// Total before each row. Modular, so differences are exact.
     before: Vec<i128>,
     /// Values before each row; empty if all rows have one.
@@ -172,8 +170,8 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(list: &List, column: usize, range: Range<usize>) -> Sums {
-        let (values, valid) = list.exact(column, range);
+    fn new(list: &List, column: usize, view: &View) -> Sums {
+        let (values, valid) = list.exact(column, view);
         let mut before = Vec::with_capacity(values.len() + 1);
         let mut total = 0i128;
         before.push(0);
@@ -182,32 +180,17 @@ impl Sums {
             before.push(total);
         }
         let counts = counts(&valid, values.len());
-        Sums { values, valid, before, counts }
+        Sums { before, counts }
     }
 
-    /// (sum, values) of each frame.
-    fn of(&self, frames: &Frames) -> Vec<(i128, usize)> {
-        match frames {
-            Frames::Ranges(ranges) => ranges
-                .iter()
-                .map(|r| {
-                    let n = match self.counts.is_empty() {
-                        true => r.len(),
-                        false => self.counts[r.end] - self.counts[r.start],
-                    };
-                    (self.before[r.end].wrapping_sub(self.before[r.start]), n)
-                })
-                .collect(),
-            lists => {
-                let mut all = Vec::with_capacity(lists.len());
-                lists.each(|rows| {
-                    all.push(rows.filter(|i| self.valid.get(*i)).fold((0, 0), |(sum, n), i| {
-                        (i128::wrapping_add(sum, self.values[i]), n + 1)
-                    }));
-                });
-                all
-            }
-        }
+    /// Sum and number of values of a frame.
+    #[inline]
+    fn of(&self, frame: &Range<usize>) -> (i128, usize) {
+        let n = match self.counts.is_empty() {
+            true => frame.len(),
+            false => self.counts[frame.end] - self.counts[frame.start],
+        };
+        (self.before[frame.end].wrapping_sub(self.before[frame.start]), n)
     }
 }
 
@@ -229,6 +212,8 @@ fn counts(valid: &Valid, rows: usize) -> Vec<usize> {
 struct Evaluation<'a> {
     planned: &'a Planned,
     sight: &'a Sight<'a>,
+    view: &'a View,
+    frames: &'a Frames,
     types: &'a [DataType],
     sums: Option<&'a Sums>,
 }
@@ -241,122 +226,105 @@ impl Evaluation<'_> {
         column.map(|c| (*c, &self.types[*c])).ok_or_else(needs)
     }
 
-    fn flat(&self, i: usize) -> Result<ArrayRef, ArrowError> {
+    /// Argument `i` of the rows in the view.
+    fn seen(&self, i: usize) -> Result<ArrayRef, ArrowError> {
         let (column, t) = self.arg(i)?;
-        self.sight.list.flat(column, self.sight.range.clone(), t)
+        self.sight.list.seen(column, self.view, t)
     }
 
-    fn values(&self, frames: &Frames, partition: usize) -> Result<Values, ArrowError> {
-        let function = &self.planned.function;
-        let range = &self.sight.range;
-        match &function.kind {
-            WindowKind::Count => Ok(Values::Exact(self.counted(frames))),
+    fn values(&self, partition: usize) -> Result<Values, ArrowError> {
+        let ranges = &self.frames.ranges;
+        match &self.planned.function.kind {
+            WindowKind::Count => Ok(Values::Exact(self.counted())),
             WindowKind::Sum => {
-                let sums = self.sums.map(|s| s.of(frames)).unwrap_or_default();
-                Ok(Values::Exact(sums.iter().map(|(s, n)| (*n != 0).then_some(*s)).collect()))
+                let Some(sums) = self.sums else { return Ok(Values::Exact(vec![])) };
+                let one = |r| Some(sums.of(r)).filter(|(_, n)| *n != 0).map(|(sum, _)| sum);
+                Ok(Values::Exact(ranges.iter().map(one).collect()))
             }
-            WindowKind::Avg => {
-                let sums = self.sums.map(|s| s.of(frames)).unwrap_or_default();
-                let pairs = sums.iter().map(|(s, n)| (*s, *n as i128));
-                let scale = match self.arg(0)?.1 {
-                    DataType::Decimal128(_, s) => *s,
-                    _ => 0,
-                };
-                Ok(match &function.output {
-                    DataType::Decimal128(_, wider) => {
-                        Values::Exact(pairs.map(|p| divided(p, scale, *wider)).collect())
-                    }
-                    _ => Values::Floats(pairs.map(|p| mean_of(p, scale)).collect()),
-                })
+            WindowKind::Avg => self.mean(),
+            WindowKind::Min => self.extreme(Ordering::Less),
+            WindowKind::Max => self.extreme(Ordering::Greater),
+            WindowKind::FirstValue => {
+                self.pick(ranges.iter().map(|r| (!r.is_empty()).then_some(r.start)))
             }
-            WindowKind::Min => self.extreme(frames, Ordering::Less),
-            WindowKind::Max => self.extreme(frames, Ordering::Greater),
-            WindowKind::FirstValue => self.end_of(frames, |rows| rows.next()),
-            WindowKind::LastValue => self.end_of(frames, |rows| rows.last()),
+            WindowKind::LastValue => {
+                self.pick(ranges.iter().map(|r| (!r.is_empty()).then(|| r.end - 1)))
+            }
             WindowKind::RowNumber => {
-                let first = range.start + self.sight.wanted.start - partition;
+                let first = self.sight.range.start + self.sight.wanted.start - partition;
                 let numbers = (0..self.sight.wanted.len()).map(|i| Some((first + i + 1) as i128));
                 Ok(Values::Exact(numbers.collect()))
             }
             WindowKind::Lag { offset } => self.lag(*offset),
             WindowKind::Holistic(aggregate) => match self.planned.how {
-                How::Plain => self.holistic(aggregate, frames),
+                How::Plain => self.holistic(aggregate),
                 How::WholeMedian => {
-                    let (values, valid) = self.sight.list.exact(self.arg(0)?.0, range.clone());
-                    let medians = gathered(frames, &values, &valid, median_of_whole);
-                    Ok(Values::Exact(medians))
+                    let (values, valid) = self.sight.list.exact(self.arg(0)?.0, self.view);
+                    Ok(Values::Exact(gathered(ranges, &values, &valid, median_of_whole)))
                 }
-                How::Median => self.of_floats(frames, median),
-                How::Deviation => self.of_floats(frames, deviation),
+                How::Median => self.of_floats(median),
+                How::Deviation => self.of_floats(deviation),
             },
         }
     }
 
-    fn counted(&self, frames: &Frames) -> Vec<Option<i128>> {
-        let sight = self.sight;
+    fn counted(&self) -> Vec<Option<i128>> {
+        let ranges = self.frames.ranges.iter();
         let valid = match self.planned.function.args.first() {
-            Some(c) => sight.list.valid(*c, sight.range.clone()),
+            Some(c) => self.sight.list.valid(*c, self.view),
             None => Valid::default(),
         };
-        let mut all = Vec::with_capacity(frames.len());
-        match frames {
-            Frames::Ranges(ranges) if valid.all() => {
-                all.extend(ranges.iter().map(|r| Some(r.len() as i128)));
-            }
-            Frames::Ranges(ranges) => {
-                let n = counts(&valid, sight.len());
-                all.extend(ranges.iter().map(|r| Some((n[r.end] - n[r.start]) as i128)));
-            }
-            lists => {
-                lists.each(|rows| all.push(Some(rows.filter(|i| valid.get(*i)).count() as i128)))
-            }
+        if valid.all() {
+            return ranges.map(|r| Some(r.len() as i128)).collect();
         }
-        all
+        let n = counts(&valid, valid.len());
+        ranges.map(|r| Some((n[r.end] - n[r.start]) as i128)).collect()
     }
 
-    fn of_floats(
-        &self,
-        frames: &Frames,
-        f: fn(&mut [f64]) -> Option<f64>,
-    ) -> Result<Values, ArrowError> {
-        let (values, valid) = self.sight.list.floats(self.arg(0)?.0, self.sight.range.clone());
-        Ok(Values::Floats(gathered(frames, &values, &valid, f)))
+    fn mean(&self) -> Result<Values, ArrowError> {
+        let Some(sums) = self.sums else { return Ok(Values::Floats(vec![])) };
+        let pairs = self.frames.ranges.iter().map(|r| {
+            let (sum, n) = sums.of(r);
+            (sum, n as i128)
+        });
+        let scale = match self.arg(0)?.1 {
+            DataType::Decimal128(_, s) => *s,
+            _ => 0,
+        };
+        Ok(match &self.planned.function.output {
+            DataType::Decimal128(_, wider) => {
+                Values::Exact(pairs.map(|p| divided(p, scale, *wider)).collect())
+            }
+            _ => Values::Floats(pairs.map(|p| mean_of(p, scale)).collect()),
+        })
     }
 
-    /// The argument at a row of the sight, per wanted row; null without one.
-    fn pick(&self, rows: Vec<Option<usize>>) -> Result<ArrayRef, ArrowError> {
-        let (column, t) = self.arg(0)?;
-        let start = self.sight.range.start;
-        let positions: Vec<Option<usize>> =
-            rows.into_iter().map(|r| r.map(|r| start + r)).collect();
-        self.sight.list.pick(column, &positions, t)
+    fn of_floats(&self, f: fn(&mut [f64]) -> Option<f64>) -> Result<Values, ArrowError> {
+        let (values, valid) = self.sight.list.floats(self.arg(0)?.0, self.view);
+        Ok(Values::Floats(gathered(&self.frames.ranges, &values, &valid, f)))
     }
 
-    fn end_of(
-        &self,
-        frames: &Frames,
-        f: impl Fn(&mut dyn Iterator<Item = usize>) -> Option<usize>,
-    ) -> Result<Values, ArrowError> {
-        let mut rows = Vec::with_capacity(frames.len());
-        frames.each(|frame| rows.push(f(frame)));
-        self.pick(rows).map(Values::Any)
+    /// The argument at a row of the view, per wanted row; null without one.
+    fn pick(&self, rows: impl Iterator<Item = Option<usize>>) -> Result<Values, ArrowError> {
+        let column = self.seen(0)?;
+        let rows = rows.map(|r| r.and_then(|r| u32::try_from(r).ok()));
+        Ok(Values::Any(take(&column, &UInt32Array::from_iter(rows), None)?))
     }
 
     /// The least (or greatest) non-null argument of each frame.
-    fn extreme(&self, frames: &Frames, better: Ordering) -> Result<Values, ArrowError> {
-        let column = self.flat(0)?;
+    fn extreme(&self, better: Ordering) -> Result<Values, ArrowError> {
+        let column = self.seen(0)?;
         let compare = make_comparator(&column, &column, SortOptions::default())?;
-        let best = match frames {
-            Frames::Ranges(ranges) => {
-                sliding_extreme(&column, ranges, |a, b| compare(a, b) == better)
-            }
-            lists => {
-                let mut best = Vec::with_capacity(lists.len());
-                lists.each(|rows| {
-                    let valid = rows.filter(|i| column.is_valid(*i));
-                    best.push(valid.reduce(|a, b| if compare(b, a) == better { b } else { a }));
-                });
-                best
+        let ranges = &self.frames.ranges;
+        let best = match self.view {
+            View::Span(_) => sliding_extreme(&column, ranges, |a, b| compare(a, b) == better),
+            // Each frame's rows are its own.
+            View::Picked(_) => {
+                let one = |r: &Range<usize>| {
+                    let valid = r.clone().filter(|i| column.is_valid(*i));
+                    valid.reduce(|a, b| if compare(b, a) == better { b } else { a })
+                };
+                ranges.iter().map(one).collect()
             }
         };
         let best = best.into_iter().map(|i| i.map(|i| i as u32));
@@ -369,55 +337,39 @@ impl Evaluation<'_> {
             usize::try_from(at).ok().filter(|at| *at < self.sight.len())
         };
         let wanted = self.sight.wanted.clone();
+        let sight = View::Span(self.sight.range.clone());
+        let (arg, t) = self.arg(0)?;
+        let column = self.sight.list.seen(arg, &sight, t)?;
         if self.planned.function.args.len() < 2 {
-            return self.pick(wanted.map(source).collect()).map(Values::Any);
+            let rows = wanted.map(|i| source(i).map(|at| at as u32));
+            return Ok(Values::Any(take(&column, &UInt32Array::from_iter(rows), None)?));
         }
-        let column = self.flat(0)?;
-        let default = cast(&self.flat(1)?, column.data_type())?;
+        let (default, default_type) = self.arg(1)?;
+        let default = self.sight.list.seen(default, &sight, default_type)?;
+        let default = cast(&default, column.data_type())?;
         let rows: Vec<(usize, usize)> =
             wanted.map(|i| source(i).map_or((1, i), |at| (0, at))).collect();
         Ok(Values::Any(interleave(&[column.as_ref(), default.as_ref()], &rows)?))
     }
 
     /// DataFusion's aggregate, from scratch over each frame in window order.
-    fn holistic(
-        &self,
-        aggregate: &AggregateFunctionExpr,
-        frames: &Frames,
-    ) -> Result<Values, ArrowError> {
-        let args = (0..self.planned.function.args.len()).map(|i| self.flat(i));
+    fn holistic(&self, aggregate: &AggregateFunctionExpr) -> Result<Values, ArrowError> {
+        let args = (0..self.planned.function.args.len()).map(|i| self.seen(i));
         let args = args.collect::<Result<Vec<_>, _>>()?;
         let external = |e| ArrowError::ExternalError(Box::new(e));
-        let one = |frame: &[ArrayRef]| {
-            let mut accumulator = aggregate.create_accumulator()?;
-            accumulator.update_batch(frame)?;
-            accumulator.evaluate()
-        };
-        let mut results: Vec<ScalarValue> = Vec::with_capacity(frames.len());
-        match frames {
-            Frames::Ranges(ranges) => {
-                for (i, range) in ranges.iter().enumerate() {
-                    // Peers see the same frame.
-                    if i > 0 && ranges[i - 1] == *range {
-                        results.push(results[i - 1].clone());
-                        continue;
-                    }
-                    let slice = |a: &ArrayRef| a.slice(range.start, range.len());
-                    results
-                        .push(one(&args.iter().map(slice).collect::<Vec<_>>()).map_err(external)?);
-                }
+        let ranges = &self.frames.ranges;
+        let mut results: Vec<ScalarValue> = Vec::with_capacity(ranges.len());
+        for (i, range) in ranges.iter().enumerate() {
+            // Peers see the same frame.
+            if i > 0 && ranges[i - 1] == *range {
+                results.push(results[i - 1].clone());
+                continue;
             }
-            Frames::Lists { rows, ends } => {
-                let mut start = 0;
-                for end in ends {
-                    let rows = rows[start..*end].iter().map(|i| *i as u32);
-                    let rows = UInt32Array::from_iter_values(rows);
-                    let taken = args.iter().map(|a| take(a, &rows, None));
-                    let taken = taken.collect::<Result<Vec<_>, _>>()?;
-                    results.push(one(&taken).map_err(external)?);
-                    start = *end;
-                }
-            }
+            let frame: Vec<ArrayRef> =
+                args.iter().map(|a| a.slice(range.start, range.len())).collect();
+            let mut accumulator = aggregate.create_accumulator().map_err(external)?;
+            accumulator.update_batch(&frame).map_err(external)?;
+            results.push(accumulator.evaluate().map_err(external)?);
         }
         let array = match results.is_empty() {
             true => new_empty_array(aggregate.field().data_type()),
@@ -429,19 +381,23 @@ impl Evaluation<'_> {
 
 /// `f` of the values of each frame.
 fn gathered<T: Copy>(
-    frames: &Frames,
+    ranges: &[Range<usize>],
     values: &[T],
     valid: &Valid,
     f: fn(&mut [T]) -> Option<T>,
 ) -> Vec<Option<T>> {
     let mut scratch: Vec<T> = vec![];
-    let mut all = Vec::with_capacity(frames.len());
-    frames.each(|rows| {
+    let one = |range: &Range<usize>| {
         scratch.clear();
-        scratch.extend(rows.filter(|i| valid.get(*i)).map(|i| values[i]));
-        all.push(f(&mut scratch));
-    });
-    all
+        match valid.all() {
+            true => scratch.extend_from_slice(&values[range.clone()]),
+            false => {
+                scratch.extend(range.clone().filter(|i| valid.get(*i)).map(|i| values[i]));
+            }
+        }
+        f(&mut scratch)
+    };
+    ranges.iter().map(one).collect()
 }
 
 /// Frames only move forward, so a queue of candidates does: each is better than all behind it.

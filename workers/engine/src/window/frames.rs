@@ -1,9 +1,9 @@
 //! Which rows are in each row's frame.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow::error::ArrowError;
+use hashbrown::HashMap;
 
 use super::Shape;
 use super::list::List;
@@ -23,36 +23,19 @@ pub(crate) struct Sight<'a> {
     pub ranks: Vec<i128>,
 }
 
-/// The frame of each wanted row.
-pub(crate) enum Frames {
-    /// Neighbours.
-    Ranges(Vec<Range<usize>>),
-    /// Rows of the same sub-partition: one list behind the other, and where each ends.
-    Lists { rows: Vec<usize>, ends: Vec<usize> },
+/// Rows that frames are made of.
+pub(crate) enum View {
+    /// Neighbours in the list.
+    Span(Range<usize>),
+    /// Rows of the list, one by one.
+    Picked(Vec<usize>),
 }
 
-impl Frames {
-    /// One per wanted row.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Frames::Ranges(ranges) => ranges.len(),
-            Frames::Lists { ends, .. } => ends.len(),
-        }
-    }
-
-    /// Call `f` with each frame's rows.
-    pub(crate) fn each(&self, mut f: impl FnMut(&mut dyn Iterator<Item = usize>)) {
-        match self {
-            Frames::Ranges(ranges) => ranges.iter().for_each(|r| f(&mut r.clone())),
-            Frames::Lists { rows, ends } => {
-                let mut start = 0;
-                for end in ends {
-                    f(&mut rows[start..*end].iter().copied());
-                    start = *end;
-                }
-            }
-        }
-    }
+/// The frame of each wanted row: a range of the rows of a view.
+pub(crate) struct Frames {
+    /// Which of the views they count in.
+    pub view: usize,
+    pub ranges: Vec<Range<usize>>,
 }
 
 impl Sight<'_> {
@@ -61,17 +44,40 @@ impl Sight<'_> {
         self.range.len()
     }
 
-    /// The frame of each wanted row; among rows of its own sub-partition, if `sub` is the column
-    /// that numbers them.
-    pub(crate) fn frames(&self, frame: Frame, sub: Option<usize>) -> Result<Frames, ArrowError> {
-        match (sub, frame.units) {
-            (Some(sub), _) => Ok(self.among(frame, &self.list.subs(sub, self.range.clone()))),
-            (None, FrameUnits::Rows) => Ok(Frames::Ranges(self.counted(frame))),
-            (None, FrameUnits::Range) if self.shape.whole => {
-                Ok(Frames::Ranges(self.measured(frame)))
-            }
-            (None, FrameUnits::Range) => Ok(Frames::Ranges(self.peers(frame)?)),
+    /// The frames of each wanted row, one set per (frame, sub-partitions): among the rows of its
+    /// own sub-partition, if there is a column that numbers them. All frames of neighbours share
+    /// the first view.
+    pub(crate) fn frames(
+        &self,
+        wanted: &[(Frame, Option<usize>)],
+    ) -> Result<(Vec<View>, Vec<Frames>), ArrowError> {
+        let mut views = vec![View::Span(0..0)];
+        let mut all = vec![];
+        for (frame, sub) in wanted {
+            let (view, ranges) = match (sub, frame.units) {
+                (Some(sub), _) => {
+                    let subs = self.list.subs(*sub, self.range.clone());
+                    let (rows, ranges) = self.among(*frame, &subs);
+                    views.push(View::Picked(rows));
+                    (views.len() - 1, ranges)
+                }
+                (None, FrameUnits::Rows) => (0, self.counted(*frame)),
+                (None, FrameUnits::Range) if self.shape.whole => (0, self.measured(*frame)),
+                (None, FrameUnits::Range) => (0, self.peers(*frame)?),
+            };
+            all.push(Frames { view, ranges });
         }
+        // No more rows than some frame holds.
+        let seen = all.iter().filter(|f| f.view == 0).flat_map(|f| &f.ranges);
+        let seen = seen.filter(|r| !r.is_empty());
+        let (start, end) = seen.fold((usize::MAX, 0), |(s, e), r| (s.min(r.start), e.max(r.end)));
+        let start = start.min(end);
+        for range in all.iter_mut().filter(|f| f.view == 0).flat_map(|f| &mut f.ranges) {
+            let from = range.start.clamp(start, end);
+            *range = from - start..range.end.clamp(from, end) - start;
+        }
+        views[0] = View::Span(self.range.start + start..self.range.start + end);
+        Ok((views, all))
     }
 
     fn counted(&self, frame: Frame) -> Vec<Range<usize>> {
@@ -148,9 +154,11 @@ impl Sight<'_> {
         Ok(self.wanted.clone().map(one).collect())
     }
 
-    /// Frames by distance among the rows of equal number.
-    fn among(&self, frame: Frame, subs: &[u32]) -> Frames {
-        let (mut rows, mut ends) = (vec![], Vec::with_capacity(self.wanted.len()));
+    /// Frames by distance among the rows of equal number: those rows of the list, one frame's
+    /// behind the other's.
+    fn among(&self, frame: Frame, subs: &[u32]) -> (Vec<usize>, Vec<Range<usize>>) {
+        let (mut rows, mut ranges) = (vec![], Vec::with_capacity(self.wanted.len()));
+        let first = self.range.start;
         let bounds = |i: usize| {
             let low = match frame.start {
                 Bound::Unbounded => i128::MIN,
@@ -162,16 +170,19 @@ impl Sight<'_> {
             };
             (low, high)
         };
+        let mut start = 0;
         // For a few rows it is cheaper to look at all than to sort them.
         if self.wanted.len() <= 4 {
             for i in self.wanted.clone() {
                 let (low, high) = bounds(i);
                 let from = self.ranks.partition_point(|r| *r < low);
                 let to = self.ranks.partition_point(|r| *r <= high).max(from);
-                rows.extend((from..to).filter(|j| subs[*j] == subs[i]));
-                ends.push(rows.len());
+                let alike = (from..to).filter(|j| subs[*j] == subs[i]);
+                rows.extend(alike.map(|j| first + j));
+                ranges.push(start..rows.len());
+                start = rows.len();
             }
-            return Frames::Lists { rows, ends };
+            return (rows, ranges);
         }
         let mut members: HashMap<u32, Vec<usize>> = HashMap::new();
         for (i, sub) in subs.iter().enumerate() {
@@ -182,10 +193,11 @@ impl Sight<'_> {
             if let Some(all) = members.get(&subs[i]) {
                 let from = all.partition_point(|j| self.ranks[*j] < low);
                 let to = all.partition_point(|j| self.ranks[*j] <= high).max(from);
-                rows.extend_from_slice(&all[from..to]);
+                rows.extend(all[from..to].iter().map(|j| first + j));
             }
-            ends.push(rows.len());
+            ranges.push(start..rows.len());
+            start = rows.len();
         }
-        Frames::Lists { rows, ends }
+        (rows, ranges)
     }
 }

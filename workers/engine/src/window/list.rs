@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
 use super::Shape;
+use super::frames::View;
 use super::order::{Ranks, RowCompare, longs, subs};
 use crate::numbers::widen;
 
@@ -99,6 +100,29 @@ impl List {
     pub(crate) fn locate(&self, position: usize) -> (usize, usize) {
         let chunk = self.starts.partition_point(|s| *s <= position) - 1;
         (chunk, position - self.starts[chunk])
+    }
+
+    /// The positions of each partition.
+    pub(crate) fn partitions(&self, shape: &Shape) -> Result<Vec<Range<usize>>, ArrowError> {
+        let mut starts: Vec<usize> = vec![];
+        let mut before: Option<&Rows> = None;
+        for (chunk, start) in self.chunks.iter().zip(&self.starts) {
+            let goes_on = match before {
+                None => false,
+                Some(before) => {
+                    let by = &shape.by_partition;
+                    let compare = RowCompare::new(&before.columns, &chunk.columns, by)?;
+                    compare.compare(before.len - 1, 0).is_eq()
+                }
+            };
+            let new = chunk.parts.iter().skip(usize::from(goes_on));
+            starts.extend(new.map(|(_, row)| start + row));
+            before = Some(chunk);
+        }
+        let last = self.chunks.last().map_or(0, |c| c.len);
+        let len = self.starts.last().map_or(0, |s| s + last);
+        let ends = starts.iter().skip(1).copied().chain([len]);
+        Ok(starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect())
     }
 
     /// The positions of the partition of `key`, whose hash is `hash`.
@@ -268,8 +292,24 @@ impl List {
         all
     }
 
-    /// Exact numbers of a column at `range` (nulls are 0), and which are there.
-    pub(crate) fn exact(&self, column: usize, range: Range<usize>) -> (Vec<i128>, Valid) {
+    /// Exact numbers of a column in `view` (nulls are 0), and which are there.
+    pub(crate) fn exact(&self, column: usize, view: &View) -> (Vec<i128>, Valid) {
+        let range = match view {
+            View::Span(range) => range.clone(),
+            View::Picked(rows) => {
+                let mut valid = Valid::default();
+                let one = |position: &usize| {
+                    let (chunk, row) = self.locate(*position);
+                    let array = &self.chunks[chunk].columns[column];
+                    valid.extend(array.nulls(), row, 1);
+                    match longs(array) {
+                        Some(longs) => i128::from(longs[row]),
+                        None => widen(&array.slice(row, 1)).map_or(0, |v| v[0]),
+                    }
+                };
+                return (rows.iter().map(one).collect(), valid);
+            }
+        };
         let mut all = Vec::with_capacity(range.len());
         let mut valid = Valid::default();
         for (k, from, n) in self.pieces(range) {
@@ -285,8 +325,21 @@ impl List {
         (all, valid)
     }
 
-    /// Floats of a column at `range`, and which are there.
-    pub(crate) fn floats(&self, column: usize, range: Range<usize>) -> (Vec<f64>, Valid) {
+    /// Floats of a column in `view`, and which are there.
+    pub(crate) fn floats(&self, column: usize, view: &View) -> (Vec<f64>, Valid) {
+        let range = match view {
+            View::Span(range) => range.clone(),
+            View::Picked(rows) => {
+                let mut valid = Valid::default();
+                let one = |position: &usize| {
+                    let (chunk, row) = self.locate(*position);
+                    let array = self.chunks[chunk].columns[column].as_primitive::<Float64Type>();
+                    valid.extend(array.nulls(), row, 1);
+                    array.value(row)
+                };
+                return (rows.iter().map(one).collect(), valid);
+            }
+        };
         let mut all = Vec::with_capacity(range.len());
         let mut valid = Valid::default();
         for (k, from, n) in self.pieces(range) {
@@ -297,9 +350,35 @@ impl List {
         (all, valid)
     }
 
+    /// A view's rows of a column, as one array of type `t`.
+    pub(crate) fn seen(
+        &self,
+        column: usize,
+        view: &View,
+        t: &DataType,
+    ) -> Result<ArrayRef, ArrowError> {
+        match view {
+            View::Span(range) => self.flat(column, range.clone(), t),
+            View::Picked(rows) => {
+                let rows: Vec<Option<usize>> = rows.iter().map(|r| Some(*r)).collect();
+                self.pick(column, &rows, t)
+            }
+        }
+    }
+
     /// Which rows of a column are there.
-    pub(crate) fn valid(&self, column: usize, range: Range<usize>) -> Valid {
+    pub(crate) fn valid(&self, column: usize, view: &View) -> Valid {
         let mut valid = Valid::default();
+        let range = match view {
+            View::Span(range) => range.clone(),
+            View::Picked(rows) => {
+                for position in rows {
+                    let (chunk, row) = self.locate(*position);
+                    valid.extend(self.chunks[chunk].columns[column].nulls(), row, 1);
+                }
+                return valid;
+            }
+        };
         for (k, from, n) in self.pieces(range) {
             valid.extend(self.chunks[k].columns[column].nulls(), from, n);
         }
@@ -328,6 +407,11 @@ impl Valid {
     #[inline]
     pub(crate) fn get(&self, i: usize) -> bool {
         self.flags.as_ref().is_none_or(|f| f[i])
+    }
+
+    /// Rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Whether no row is null.

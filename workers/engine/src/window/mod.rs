@@ -42,6 +42,8 @@ use reach::{Lists, Partition, Reach, Run};
 
 /// Rows gathered into one piece of output.
 const PIECE_ROWS: usize = 16_384;
+/// Rows of a first load that are sorted and put into the list together.
+const LOAD_ROWS: usize = 1 << 18;
 
 /// One worker's share of a window node.
 pub(crate) struct WindowState {
@@ -52,6 +54,9 @@ pub(crate) struct WindowState {
     /// Numbers the sub-partitions, one per distinct set of columns.
     numbering: Vec<Numbering>,
     pending: Vec<Updates>,
+    pending_rows: usize,
+    /// The list was empty before the time at hand: all that is in it is new.
+    loading: bool,
     work: Option<Work>,
     visited: u64,
 }
@@ -77,8 +82,22 @@ struct Work {
     old: List,
     changes: Changes,
     edit: Edit,
-    /// Partitions that are still to do.
-    partitions: VecDeque<Range<usize>>,
+    todo: Todo,
+}
+
+/// Partitions that are still to do.
+enum Todo {
+    /// By their changes.
+    Changed(VecDeque<Range<usize>>),
+    /// By their rows: all are new.
+    Loaded(VecDeque<Range<usize>>),
+}
+
+impl Todo {
+    fn is_empty(&self) -> bool {
+        let (Todo::Changed(left) | Todo::Loaded(left)) = self;
+        left.is_empty()
+    }
 }
 
 /// A bounded piece of output: input columns, one column per function, and a text column that says
@@ -142,6 +161,8 @@ impl WindowState {
             owed: Owed::new(),
             numbering,
             pending: vec![],
+            pending_rows: 0,
+            loading: false,
             work: None,
             visited: 0,
         })
@@ -149,7 +170,26 @@ impl WindowState {
 
     /// Changes of the time at hand; to be called before its first step.
     pub(crate) fn push(&mut self, updates: Updates) {
+        self.pending_rows += updates.len();
         self.pending.push(updates);
+    }
+
+    /// Take changes of a time that is not complete, if there is nothing yet that they could
+    /// change: a first load is put in order while it comes. No other time may come before.
+    pub(crate) fn load(&mut self, updates: Updates) -> Result<(), ArrowError> {
+        debug_assert!(self.can_load(), "nothing is here");
+        self.loading = true;
+        self.push(updates);
+        if self.pending_rows >= LOAD_ROWS {
+            self.fold()?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`WindowState::load`] may be called.
+    pub(crate) fn can_load(&self) -> bool {
+        self.work.is_none()
+            && (self.loading || self.list.chunks().is_empty() && self.owed.is_empty())
     }
 
     /// Rows read to compute output so far: what the work of a change is made of.
@@ -160,21 +200,33 @@ impl WindowState {
 
     /// Do a bounded part of the work of the time; `None` when it is done.
     pub(crate) fn step(&mut self) -> Result<Option<Piece>, ArrowError> {
-        if !self.pending.is_empty() {
+        if self.loading || !self.pending.is_empty() {
             self.begin()?;
         }
         let Some(work) = &mut self.work else { return Ok(None) };
         let lists = Lists { shape: &self.shape, old: &work.old, new: &self.list };
         let mut leaving = Leaving::default();
         while leaving.diffs.len() < PIECE_ROWS {
-            let Some(of) = work.partitions.pop_front() else { break };
-            let partition = lists.partition(&work.changes, of.clone())?;
-            let runs = self.shape.reach.runs(&lists, &partition, &work.changes, of, &work.edit)?;
+            let (partition, runs) = match &mut work.todo {
+                Todo::Changed(left) => {
+                    let Some(of) = left.pop_front() else { break };
+                    let partition = lists.partition(&work.changes, of.clone())?;
+                    let reach = &self.shape.reach;
+                    let runs = reach.runs(&lists, &partition, &work.changes, of, &work.edit)?;
+                    (partition, runs)
+                }
+                Todo::Loaded(left) => {
+                    let Some(new) = left.pop_front() else { break };
+                    let (inserted, deleted) = (new.clone().collect(), vec![]);
+                    let run = Run { old: 0..0, new: new.clone(), deleted, inserted };
+                    (Partition { old: 0..0, new }, vec![run])
+                }
+            };
             for run in runs {
                 leaving.run(&lists, &self.evaluator, &partition, &run, &mut self.visited)?;
             }
         }
-        if work.partitions.is_empty() {
+        if work.todo.is_empty() {
             self.work = None;
         }
         if leaving.diffs.is_empty() {
@@ -185,6 +237,28 @@ impl WindowState {
 
     /// Make all pending changes; what they change is worked off in steps.
     fn begin(&mut self) -> Result<(), ArrowError> {
+        let loaded = std::mem::take(&mut self.loading);
+        let (old, changes, edit) = match self.pending.is_empty() {
+            true => <_>::default(),
+            false => self.fold()?,
+        };
+        self.work = Some(match loaded {
+            false => {
+                let todo = Todo::Changed(changes.partitions.iter().cloned().collect());
+                Work { old, changes, edit, todo }
+            }
+            true => {
+                let todo = Todo::Loaded(self.list.partitions(&self.shape)?.into());
+                let (changes, edit) = <_>::default();
+                Work { old: List::default(), changes, edit, todo }
+            }
+        });
+        Ok(())
+    }
+
+    /// Put what is pending into the list. The list before, and what changed.
+    fn fold(&mut self) -> Result<(List, Changes, Edit), ArrowError> {
+        self.pending_rows = 0;
         let mut all = Updates::concat(&std::mem::take(&mut self.pending));
         for numbering in &mut self.numbering {
             let numbers = numbering.of(&all.columns)?;
@@ -192,10 +266,7 @@ impl WindowState {
         }
         let changes = Changes::sorted(&self.shape, &all)?;
         let (new, edit) = apply(&self.shape, &self.list, &changes, &mut self.owed)?;
-        let old = std::mem::replace(&mut self.list, new);
-        let partitions = changes.partitions.iter().cloned().collect();
-        self.work = Some(Work { old, changes, edit, partitions });
-        Ok(())
+        Ok((std::mem::replace(&mut self.list, new), changes, edit))
     }
 }
 
