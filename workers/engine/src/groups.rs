@@ -173,6 +173,18 @@ impl Groups {
         Ok(())
     }
 
+    /// Every row counts once, and so does every value.
+    fn add_longs(&mut self, groups: &[u32], values: &[i64], at: usize) {
+        for (group, value) in groups.iter().zip(values) {
+            let (page, row) = (*group as usize / PAGE_GROUPS, *group as usize % PAGE_GROUPS);
+            let number = &mut self.pages[page][row * self.stride + at];
+            match number.checked_add(*value).filter(|_| self.wide.is_empty()) {
+                Some(sum) => *number = sum,
+                None => self.add(*group, at, i128::from(*value)),
+            }
+        }
+    }
+
     fn add_column(
         &mut self,
         groups: &[u32],
@@ -182,6 +194,15 @@ impl Groups {
         missing: Option<usize>,
     ) {
         let all = column.nulls.is_none() && column.filter.is_none();
+        if let (true, Lane::Constant { value: 1, .. }) = (all, count) {
+            match (sum, &column.numbers) {
+                (None, _) => return,
+                (Some(at), Some(Numbers::Longs(values))) => {
+                    return self.add_longs(groups, values, at);
+                }
+                _ => {}
+            }
+        }
         for (i, group) in groups.iter().enumerate() {
             let weight = i128::from(count.get(i));
             if !all && !column.counts(i) {
@@ -222,13 +243,22 @@ impl Groups {
             self.keys.iter().map(|c| updates.columns[*c].clone()).collect();
         let rows = self.converter.convert_columns(&columns)?;
         let mut groups = Vec::with_capacity(updates.len());
+        // Rows of one hour or one campaign often come together.
+        let mut last: Option<(&[u8], u32)> = None;
         for row in rows.iter() {
-            let hash = hash_bytes(row.data());
-            let found = self.table.find(hash, |g| self.key(*g) == row.data()).copied();
-            groups.push(match found {
+            let bytes = row.data();
+            if let Some((_, group)) = last.filter(|(b, _)| *b == bytes) {
+                groups.push(group);
+                continue;
+            }
+            let hash = hash_bytes(bytes);
+            let found = self.table.find(hash, |g| self.key(*g) == bytes).copied();
+            let group = match found {
                 Some(group) => self.touch(group),
-                None => self.insert(hash, row.data()),
-            });
+                None => self.insert(hash, bytes),
+            };
+            last = Some((bytes, group));
+            groups.push(group);
         }
         Ok(groups)
     }

@@ -43,8 +43,14 @@ pub(crate) fn stage<'s>(
     type Json = CapacityContainerBuilder<Vec<String>>;
     rows.unary_frontier::<Json, _, _, _>(pact, &name, move |capability, _info| {
         let mut capability = Some(capability);
-        let mut staging =
-            Staging { view, writer, epoch, staged: None, backlog: Backlog::default() };
+        let mut staging = Staging {
+            view,
+            writer,
+            epoch,
+            staged: None,
+            pushed: None,
+            backlog: Backlog::default(),
+        };
         move |(input, frontier), output| {
             input.for_each(|_, updates| staging.backlog.push(std::mem::take(updates)));
             let frontier = frontier.frontier().first().copied();
@@ -70,38 +76,60 @@ struct Staging {
     writer: Rc<RefCell<Box<dyn ViewWriter>>>,
     epoch: Time,
     staged: Option<Time>,
+    /// A time that is not complete, of which rows were handed on.
+    pushed: Option<Time>,
     backlog: Backlog,
 }
 
 impl Staging {
     /// Stage the last time before `frontier`, if this worker has something to say about it.
     fn advance(&mut self, frontier: Option<Time>) -> Result<Option<(Time, String)>, PortError> {
+        let staged = self.stage(frontier)?;
+        // All times before the frontier are staged and none can come before it: what is at it goes
+        // on while it comes.
+        if let Some(time) = frontier.filter(|t| *t >= self.epoch) {
+            if self.push(time)? {
+                self.pushed = Some(time);
+            }
+        }
+        Ok(staged)
+    }
+
+    fn stage(&mut self, frontier: Option<Time>) -> Result<Option<(Time, String)>, PortError> {
         let Some(time) = frontier.and_then(|f| f.checked_sub(1)).filter(|t| *t >= self.epoch)
         else {
             return Ok(None);
         };
-        let mut writer = self.writer.borrow_mut();
-        let mut changed = self.staged.is_none();
-        while let Some((_, batches)) = self.backlog.next(frontier) {
-            changed = true;
-            for updates in batches {
-                let rows = RecordBatch::try_new(self.view.schema.clone(), updates.columns);
-                let rows = rows.map_err(|e| {
-                    let message = format!("view '{}': rows do not fit its schema", self.view.name);
-                    PortError::new(PortErrorKind::Corrupt, message).with_source(e)
-                })?;
-                writer.push(rows, &updates.count.iter().collect::<Vec<_>>())?;
-            }
+        let mut changed = self.staged.is_none() || self.pushed.is_some_and(|t| t <= time);
+        while let Some(first) = self.backlog.first().filter(|t| *t <= time) {
+            changed |= self.push(first)?;
         }
+        self.pushed = self.pushed.filter(|t| *t > time);
         if !changed {
             return Ok(None);
         }
         let after = self.staged.replace(time);
-        let interval = Interval { after, staged: writer.stage(time)? };
+        let interval = Interval { after, staged: self.writer.borrow_mut().stage(time)? };
         let json = serde_json::to_string(&interval).map_err(|e| {
             PortError::new(PortErrorKind::Invalid, "staged files cannot be described")
                 .with_source(e)
         })?;
         Ok(Some((time, json)))
+    }
+
+    /// Hand on what waits of `time`; whether there was any.
+    fn push(&mut self, time: Time) -> Result<bool, PortError> {
+        let batches = self.backlog.take(time);
+        let any = !batches.is_empty();
+        for updates in batches {
+            let rows = RecordBatch::try_new(self.view.schema.clone(), updates.columns);
+            let rows = rows.map_err(|e| {
+                let message = format!("view '{}': rows do not fit its schema", self.view.name);
+                PortError::new(PortErrorKind::Corrupt, message).with_source(e)
+            })?;
+            let diffs = updates.count.iter().collect::<Vec<_>>();
+            self.writer.borrow_mut().push(rows, &diffs)?;
+        }
+        Ok(any)
     }
 }

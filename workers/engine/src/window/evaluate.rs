@@ -6,8 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float64Array, StringArray, UInt32Array, make_comparator, new_empty_array,
+    Array, ArrayRef, Float64Array, Int64Array, StringArray, UInt32Array, make_comparator,
+    new_empty_array,
 };
+use arrow::buffer::NullBuffer;
 use arrow::compute::{SortOptions, cast, concat, interleave, kernels::cmp::not_distinct, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -50,10 +52,15 @@ enum How {
 
 /// One function's values, one per wanted row.
 pub(crate) enum Values {
+    /// Exact numbers that all fit 64 bits, and are to be Int64.
+    Longs(Vec<i64>, Flags),
     Exact(Vec<Option<i128>>),
     Floats(Vec<Option<f64>>),
     Any(ArrayRef),
 }
+
+/// Which values are there; `None` while all are.
+type Flags = Option<Vec<bool>>;
 
 impl Evaluator {
     /// `subs` says for each function the column that numbers its sub-partitions, if it has any.
@@ -121,6 +128,10 @@ impl Evaluator {
         for (planned, gathered) in self.functions.iter().zip(values) {
             let function = &planned.function;
             let column = match gathered {
+                Gathered::Longs(values, flags) => {
+                    let nulls = flags.map(NullBuffer::from);
+                    Arc::new(Int64Array::new(values.into(), nulls)) as ArrayRef
+                }
                 Gathered::Exact(values) => {
                     let (column, outside) = narrow(&values, &function.output);
                     for row in outside {
@@ -161,16 +172,28 @@ fn how(kind: &WindowKind, arg: Option<&DataType>) -> How {
     }
 }
 
+/// Totals before each row.
+enum Totals {
+    Longs(Vec<i64>),
+    /// Modular, so differences are exact.
+    Wide(Vec<i128>),
+}
+
 /// Running totals of a column's exact numbers.
 struct Sums {
-    /// Total before each row. Modular, so differences are exact.
-    before: Vec<i128>,
+    before: Totals,
     /// Values before each row; empty if all rows have one.
     counts: Vec<usize>,
 }
 
 impl Sums {
     fn new(list: &List, column: usize, view: &View) -> Sums {
+        if let Some((longs, valid)) = list.longs(column, view)
+            && let Some(before) = running(&longs)
+        {
+            let counts = counts(&valid, longs.len());
+            return Sums { before: Totals::Longs(before), counts };
+        }
         let (values, valid) = list.exact(column, view);
         let mut before = Vec::with_capacity(values.len() + 1);
         let mut total = 0i128;
@@ -180,7 +203,7 @@ impl Sums {
             before.push(total);
         }
         let counts = counts(&valid, values.len());
-        Sums { before, counts }
+        Sums { before: Totals::Wide(before), counts }
     }
 
     /// Sum and number of values of a frame.
@@ -190,8 +213,26 @@ impl Sums {
             true => frame.len(),
             false => self.counts[frame.end] - self.counts[frame.start],
         };
-        (self.before[frame.end].wrapping_sub(self.before[frame.start]), n)
+        let sum = match &self.before {
+            Totals::Longs(before) => {
+                i128::from(before[frame.end]) - i128::from(before[frame.start])
+            }
+            Totals::Wide(before) => before[frame.end].wrapping_sub(before[frame.start]),
+        };
+        (sum, n)
     }
+}
+
+/// Totals before each value and behind the last; `None` if one does not fit.
+fn running(values: &[i64]) -> Option<Vec<i64>> {
+    let mut before = Vec::with_capacity(values.len() + 1);
+    let mut total = 0i64;
+    before.push(0);
+    for value in values {
+        total = total.checked_add(*value)?;
+        before.push(total);
+    }
+    Some(before)
 }
 
 /// Values before each row; empty if all rows have one.
@@ -235,12 +276,8 @@ impl Evaluation<'_> {
     fn values(&self, partition: usize) -> Result<Values, ArrowError> {
         let ranges = &self.frames.ranges;
         match &self.planned.function.kind {
-            WindowKind::Count => Ok(Values::Exact(self.counted())),
-            WindowKind::Sum => {
-                let Some(sums) = self.sums else { return Ok(Values::Exact(vec![])) };
-                let one = |r| Some(sums.of(r)).filter(|(_, n)| *n != 0).map(|(sum, _)| sum);
-                Ok(Values::Exact(ranges.iter().map(one).collect()))
-            }
+            WindowKind::Count => Ok(Values::Longs(self.counted(), None)),
+            WindowKind::Sum => Ok(self.sum()),
             WindowKind::Avg => self.mean(),
             WindowKind::Min => self.extreme(Ordering::Less),
             WindowKind::Max => self.extreme(Ordering::Greater),
@@ -268,17 +305,29 @@ impl Evaluation<'_> {
         }
     }
 
-    fn counted(&self) -> Vec<Option<i128>> {
+    fn sum(&self) -> Values {
+        let Some(sums) = self.sums else { return Values::Exact(vec![]) };
+        let ranges = &self.frames.ranges;
+        if self.planned.function.output == DataType::Int64
+            && let Some(longs) = short(ranges.iter().map(|r| sums.of(r)))
+        {
+            return longs;
+        }
+        let one = |r| Some(sums.of(r)).filter(|(_, n)| *n != 0).map(|(sum, _)| sum);
+        Values::Exact(ranges.iter().map(one).collect())
+    }
+
+    fn counted(&self) -> Vec<i64> {
         let ranges = self.frames.ranges.iter();
         let valid = match self.planned.function.args.first() {
             Some(c) => self.sight.list.valid(*c, self.view),
             None => Valid::default(),
         };
         if valid.all() {
-            return ranges.map(|r| Some(r.len() as i128)).collect();
+            return ranges.map(|r| r.len() as i64).collect();
         }
         let n = counts(&valid, valid.len());
-        ranges.map(|r| Some((n[r.end] - n[r.start]) as i128)).collect()
+        ranges.map(|r| (n[r.end] - n[r.start]) as i64).collect()
     }
 
     fn mean(&self) -> Result<Values, ArrowError> {
@@ -379,6 +428,22 @@ impl Evaluation<'_> {
     }
 }
 
+/// (sum, values) of each frame as [`Values::Longs`]; `None` if one does not fit.
+fn short(sums: impl ExactSizeIterator<Item = (i128, usize)>) -> Option<Values> {
+    let mut values = Vec::with_capacity(sums.len());
+    let mut flags: Flags = None;
+    for (sum, n) in sums {
+        if n == 0 && flags.is_none() {
+            flags = Some(vec![true; values.len()]);
+        }
+        values.push(i64::try_from(sum).ok()?);
+        if let Some(flags) = &mut flags {
+            flags.push(n != 0);
+        }
+    }
+    Some(Values::Longs(values, flags))
+}
+
 /// `f` of the values of each frame.
 fn gathered<T: Copy>(
     ranges: &[Range<usize>],
@@ -430,6 +495,7 @@ fn sliding_extreme(
 
 /// Values of one function, of the rows that leave.
 pub(crate) enum Gathered {
+    Longs(Vec<i64>, Flags),
     Exact(Vec<Option<i128>>),
     Floats(Vec<Option<f64>>),
     Any(Vec<ArrayRef>),
@@ -439,6 +505,7 @@ impl Gathered {
     /// Room for values like these.
     pub(crate) fn like(values: &Values) -> Gathered {
         match values {
+            Values::Longs(..) => Gathered::Longs(vec![], None),
             Values::Exact(_) => Gathered::Exact(vec![]),
             Values::Floats(_) => Gathered::Floats(vec![]),
             Values::Any(_) => Gathered::Any(vec![]),
@@ -447,7 +514,24 @@ impl Gathered {
 
     /// Add the values of `rows`.
     pub(crate) fn add(&mut self, values: &Values, rows: &[u32]) -> Result<(), ArrowError> {
+        if let (Gathered::Longs(all, flags), Values::Exact(_)) = (&mut *self, values) {
+            let wide =
+                |(i, v): (usize, &i64)| flags.as_ref().is_none_or(|f| f[i]).then(|| (*v).into());
+            *self = Gathered::Exact(all.iter().enumerate().map(wide).collect());
+        }
         match (self, values) {
+            (Gathered::Longs(all, flags), Values::Longs(v, f)) => {
+                if let (None, Some(_)) = (&flags, f) {
+                    *flags = Some(vec![true; all.len()]);
+                }
+                if let Some(flags) = flags {
+                    flags.extend(rows.iter().map(|i| f.as_ref().is_none_or(|f| f[*i as usize])));
+                }
+                all.extend(rows.iter().map(|i| v[*i as usize]));
+            }
+            (Gathered::Exact(all), longs @ Values::Longs(..)) => {
+                all.extend(rows.iter().map(|i| longs.exact(*i)));
+            }
             (Gathered::Exact(all), Values::Exact(v)) => {
                 all.extend(rows.iter().map(|i| v[*i as usize]));
             }
@@ -463,6 +547,20 @@ impl Gathered {
     }
 }
 
+impl Values {
+    /// An exact number; none for values that are of another kind.
+    fn exact(&self, row: u32) -> Option<i128> {
+        match self {
+            Values::Longs(v, f) => {
+                let there = f.as_ref().is_none_or(|f| f[row as usize]);
+                there.then(|| v[row as usize].into())
+            }
+            Values::Exact(v) => v[row as usize],
+            Values::Floats(_) | Values::Any(_) => None,
+        }
+    }
+}
+
 /// Mark where the values of `old` at `old_rows` differ from those of `new` at `new_rows`.
 pub(crate) fn differing(
     old: &Values,
@@ -472,8 +570,11 @@ pub(crate) fn differing(
 ) -> Result<(), ArrowError> {
     let pairs = old_rows.iter().zip(new_rows).zip(differs.iter_mut());
     match (old, new) {
-        (Values::Exact(a), Values::Exact(b)) => {
+        (Values::Longs(a, None), Values::Longs(b, None)) => {
             pairs.for_each(|((i, j), d)| *d |= a[*i as usize] != b[*j as usize]);
+        }
+        (Values::Longs(..) | Values::Exact(_), Values::Longs(..) | Values::Exact(_)) => {
+            pairs.for_each(|((i, j), d)| *d |= old.exact(*i) != new.exact(*j));
         }
         (Values::Floats(a), Values::Floats(b)) => {
             let bits = |v: Option<f64>| v.map(f64::to_bits);

@@ -292,6 +292,36 @@ impl List {
         all
     }
 
+    /// The 64-bit integers a column is made of in `view` (nulls are 0), and which are there; `None`
+    /// if it is made of others.
+    pub(crate) fn longs(&self, column: usize, view: &View) -> Option<(Vec<i64>, Valid)> {
+        longs(&self.chunks.first()?.columns[column])?;
+        let mut all = vec![];
+        let mut valid = Valid::default();
+        let mut take = |k: usize, from: usize, n: usize| {
+            let array = &self.chunks[k].columns[column];
+            let Some(values) = longs(array) else { return };
+            all.extend_from_slice(&values[from..from + n]);
+            if array.null_count() > 0 {
+                let start = all.len() - n;
+                (0..n).filter(|i| array.is_null(from + i)).for_each(|i| all[start + i] = 0);
+            }
+            valid.extend(array.nulls(), from, n);
+        };
+        match view {
+            View::Span(range) => {
+                self.pieces(range.clone()).for_each(|(k, from, n)| take(k, from, n))
+            }
+            View::Picked(rows) => {
+                for position in rows {
+                    let (chunk, row) = self.locate(*position);
+                    take(chunk, row, 1);
+                }
+            }
+        }
+        Some((all, valid))
+    }
+
     /// Exact numbers of a column in `view` (nulls are 0), and which are there.
     pub(crate) fn exact(&self, column: usize, view: &View) -> (Vec<i128>, Valid) {
         let range = match view {

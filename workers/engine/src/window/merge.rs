@@ -16,7 +16,7 @@ use super::order::RowCompare;
 
 /// Rows a chunk is made with; it is split at twice as many. Copies of one row are never split.
 #[cfg(not(test))]
-pub(crate) const CHUNK_ROWS: usize = 256;
+pub(crate) const CHUNK_ROWS: usize = 128;
 /// In tests everything straddles chunks.
 #[cfg(test)]
 pub(crate) const CHUNK_ROWS: usize = 4;
