@@ -87,10 +87,10 @@ impl Staging {
         let staged = self.stage(frontier)?;
         // All times before the frontier are staged and none can come before it: what is at it goes
         // on while it comes.
-        if let Some(time) = frontier.filter(|t| *t >= self.epoch) {
-            if self.push(time)? {
-                self.pushed = Some(time);
-            }
+        if let Some(time) = frontier.filter(|t| *t >= self.epoch)
+            && self.push(time)?
+        {
+            self.pushed = Some(time);
         }
         Ok(staged)
     }
