@@ -29,7 +29,7 @@ seen, bad = {}, False
 for folder in sys.argv[1:]:
     for phase, files in answers(folder):
         columns = "count(*), sum(spend), sum(rev), sum(spend_24h), sum(rev_7d), round(sum(roas_7d), 2), count(score_spend), round(sum(score_spend), 1), round(sum(score_rev), 1), count(*) filter (abs(score_spend) > 6)"
-        row = duckdb.sql(f"select {columns} from read_parquet({files!r})").fetchone()
+        row = duckdb.sql(f"select {columns} from read_parquet({files!r})").fetchall()[0]
         row = tuple(float(v) if v is not None else None for v in row)
         same = all(abs(a - b) <= 1e-9 * max(abs(a), abs(b), 1) for a, b in zip(row, seen.setdefault(phase, row)))
         bad |= not same

@@ -55,7 +55,9 @@ def figures(results):
     found = collections.defaultdict(list)
     for line in open(results):
         record = json.loads(line)
-        found[record["system"], record["metric"]].append(record)
+        metric = {"restate_s": "restate_partial_s", "fresh_s": "fresh_partial_s"}.get(
+            record["metric"], record["metric"])
+        found[record["system"], metric].append(record)
     return found
 
 
