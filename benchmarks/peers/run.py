@@ -32,10 +32,10 @@ def python(work, name):
 
 def build():
     root = HERE.parent.parent
-    command = ["cargo", "build", "--release", "--workspace", "--bin", "features"]
+    command = ["cargo", "build", "--release", "--workspace", "--example", "features"]
     subprocess.run(command, cwd=root, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-    return str(target / "release/features")
+    return str(target / "release/examples/features")
 
 
 def measured(work, results, system, command, env):

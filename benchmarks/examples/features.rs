@@ -1,6 +1,6 @@
 //! The benchmark job, by Tidewatch: `dataflows/benchmark_features` over a generated lake.
 //!
-//!     features DATA [--workers N] [--durable FOLDER]
+//!     cargo run --release --workspace --example features -- DATA [--workers N] [--durable FOLDER]
 //!
 //! Phases: cold (the whole lake), restatement (0.1 % of the campaign-hours), then fresh batches.
 //! *Visible* is when all changes have left the dataflow as columns; with `--durable` each phase
