@@ -76,7 +76,10 @@ fn main() {
     let mut took = vec![vec![]; SIZES.len()];
     let mut changed = vec![0; SIZES.len()];
     for round in 0..ROUNDS {
-        for (at, flow) in flows.iter_mut().enumerate() {
+        // Whoever comes first in a round pays for waking up: they take turns.
+        for turn in 0..flows.len() {
+            let at = (turn + round as usize) % flows.len();
+            let flow = &mut flows[at];
             let hour = SIZES[at] / 2 + round * 5;
             let (time, rows) =
                 flow.absorb("facts", vec![batch(&[fact(0, hour, 0, -1), fact(0, hour, 1, 1)])]);

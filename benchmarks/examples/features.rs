@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SQL: &str = include_str!("../../../dataflows/benchmark_features/benchmark_features.sql");
+const SQL: &str = include_str!("../../dataflows/benchmark_features/benchmark_features.sql");
 const FRESH: usize = 5;
 
 struct Args {

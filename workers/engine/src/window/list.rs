@@ -15,6 +15,7 @@ use arrow::error::ArrowError;
 
 use super::Shape;
 use super::frames::View;
+use super::merge::CHUNK_ROWS;
 use super::order::{Ranks, RowCompare, longs, subs};
 use crate::numbers::widen;
 
@@ -181,18 +182,54 @@ impl List {
         })
     }
 
-    /// The first position of `within` whose rank is `rank` or more; with `after`, more.
+    /// The first position of `within` whose rank is `rank` or more; with `after`, more. It is
+    /// looked for around `near` first: what is close together is in the same few chunks.
     pub(crate) fn position_of_rank(
         &self,
         shape: &Shape,
         within: Range<usize>,
+        near: Option<usize>,
         rank: i128,
         after: bool,
     ) -> Result<usize, ArrowError> {
-        self.search(within, |chunk, row| {
+        let below = |chunk: usize, row: usize| {
             let here = shape.ranks(&self.chunks[chunk].columns)?.get(row);
             Ok(here < rank || after && here == rank)
-        })
+        };
+        let within = match near.filter(|n| within.contains(n)) {
+            None => within,
+            Some(near) => self.around(within, near, below)?,
+        };
+        self.search(within, below)
+    }
+
+    /// A part of `within` around `near` that holds the first position that is not `below`.
+    fn around(
+        &self,
+        within: Range<usize>,
+        near: usize,
+        below: impl Fn(usize, usize) -> Result<bool, ArrowError>,
+    ) -> Result<Range<usize>, ArrowError> {
+        let at = |position: usize| {
+            let (chunk, row) = self.locate(position);
+            below(chunk, row)
+        };
+        let mut step = CHUNK_ROWS;
+        let (mut lo, mut hi) = (near, near);
+        if at(near)? {
+            while hi < within.end && at(hi)? {
+                lo = hi + 1;
+                hi += step;
+                step *= 2;
+            }
+            return Ok(lo..hi.min(within.end));
+        }
+        while lo > within.start && !at(lo)? {
+            hi = lo;
+            lo = lo.saturating_sub(step).max(within.start);
+            step *= 2;
+        }
+        Ok(lo..hi)
     }
 
     /// The first position of `within` that is not `below`, which holds for a prefix of it.

@@ -145,7 +145,7 @@ impl Reach {
         let key = Key { columns: &changes.columns, row: change.row };
         let mut seen: Option<Range<usize>> = None;
         if let Some(range) = self.range {
-            seen = Some(around(shape, list, partition, key, range.after, range.before)?);
+            seen = Some(around(shape, list, partition, key, None, range.after, range.before)?);
         }
         let none = self.rows.before == Some(0) && self.rows.after == Some(0);
         if !(none && seen.is_some()) {
@@ -187,10 +187,12 @@ impl Reach {
         if let (Some(range), false) = (self.range, seen.is_empty()) {
             let (chunk, row) = list.locate(seen.start);
             let first = Key { columns: &list.chunks()[chunk].columns, row };
-            let low = around(shape, list, partition, first, range.before, Some(0))?;
+            let near = Some(seen.start);
+            let low = around(shape, list, partition, first, near, range.before, Some(0))?;
             let (chunk, row) = list.locate(seen.end - 1);
             let last = Key { columns: &list.chunks()[chunk].columns, row };
-            let high = around(shape, list, partition, last, Some(0), range.after)?;
+            let near = Some(seen.end - 1);
+            let high = around(shape, list, partition, last, near, Some(0), range.after)?;
             sight.start = sight.start.min(low.start);
             sight.end = sight.end.max(high.end);
         }
@@ -206,12 +208,13 @@ pub(crate) struct Lists<'a> {
 }
 
 /// Positions of `partition` whose order value is at most `before` below and `after` above that of
-/// `key`.
+/// `key`, which is at `near`, if that is known.
 fn around(
     shape: &Shape,
     list: &List,
     partition: &Range<usize>,
     key: Key<'_>,
+    near: Option<usize>,
     before: Option<i64>,
     after: Option<i64>,
 ) -> Result<Range<usize>, ArrowError> {
@@ -223,17 +226,17 @@ fn around(
         false => None,
     };
     // Without whole numbers there are no distances: only peers.
-    let bound = |by: i64, after: bool| match rank {
-        Some(rank) => list.position_of_rank(shape, partition.clone(), moved(rank, by), after),
+    let bound = |by: i64, near: Option<usize>, after: bool| match rank {
+        Some(rank) => list.position_of_rank(shape, partition.clone(), near, moved(rank, by), after),
         None => list.position(partition.clone(), &shape.by_order, key, after),
     };
     let start = match before {
         None => partition.start,
-        Some(b) => bound(-b, false)?,
+        Some(b) => bound(-b, near, false)?,
     };
     let end = match after {
         None => partition.end,
-        Some(a) => bound(a, true)?,
+        Some(a) => bound(a, near.or(before.map(|_| start)), true)?,
     };
     Ok(start..end.max(start))
 }
