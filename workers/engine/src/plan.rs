@@ -10,7 +10,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
@@ -74,9 +74,21 @@ pub enum Operator {
         partition: Vec<usize>,
         /// The order within it. Ties are broken by all remaining columns, ascending, nulls first.
         order: Vec<OrderColumn>,
+        /// Columns that functions read behind the input's. They are computed where they are read,
+        /// kept nowhere, and are no outputs.
+        derived: Vec<Derived>,
         /// What to compute per row.
         functions: Vec<WindowFunction>,
     },
+}
+
+/// A column that is computed from a row's others, for every row.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// How; it cannot fail.
+    pub expr: Expr,
+    /// Its name and type, normal.
+    pub field: Arc<Field>,
 }
 
 /// A source as the plan sees it.
@@ -363,12 +375,16 @@ impl Operator {
                 within(&mut on.iter().map(|p| p.1), 1)?;
                 wide(widths[0] + widths[1])
             }
-            Operator::Window { partition, order, functions } => {
+            Operator::Window { partition, order, derived, functions } => {
                 arity(1)?;
                 within(&mut partition.iter().copied(), 0)?;
                 within(&mut order.iter().map(|o| o.column), 0)?;
+                let readable = widths[0] + derived.len();
                 for f in functions {
-                    within(&mut f.args.iter().chain(&f.within).copied(), 0)?;
+                    let mut read = f.args.iter().chain(&f.within);
+                    if let Some(c) = read.find(|c| **c >= readable) {
+                        return Err(format!("{} has no column {c} to read", f.name));
+                    }
                 }
                 wide(widths[0] + functions.len())
             }
@@ -418,11 +434,16 @@ impl fmt::Display for Operator {
                 write!(f, "{kind:?} join on {on:?}")?;
                 if *null_equals_null { write!(f, " nulls equal") } else { Ok(()) }
             }
-            Operator::Window { partition, order, functions } => {
+            Operator::Window { partition, order, derived, functions } => {
                 let order: Vec<String> = order.iter().map(ToString::to_string).collect();
                 let list: Vec<String> = functions.iter().map(ToString::to_string).collect();
                 let (order, list) = (order.join(", "), list.join(", "));
-                write!(f, "window by {partition:?} order [{order}] [{list}]")
+                write!(f, "window by {partition:?} order [{order}]")?;
+                if !derived.is_empty() {
+                    let derived: Vec<String> = derived.iter().map(|d| d.expr.to_string()).collect();
+                    write!(f, " with [{}]", derived.join(", "))?;
+                }
+                write!(f, " [{list}]")
             }
         }
     }

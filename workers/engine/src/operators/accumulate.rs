@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrangement::{Lane, Updates};
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use schemas::Time;
@@ -16,7 +16,7 @@ use timely::dataflow::operators::generic::Operator;
 use super::map::split_faults;
 use super::{Context, Rendered, Rows, Whole};
 use crate::backlog::Backlog;
-use crate::groups::{Changed, Groups, Layout};
+use crate::groups::{Changed, Groups, Lane64, Layout};
 use crate::numbers::{mean, narrow};
 use crate::plan::{Aggregate, AggregateKind};
 use crate::ports::{PortError, PortErrorKind};
@@ -203,8 +203,17 @@ impl Totals {
         let mut columns: Vec<ArrayRef> = keys;
         for (a, aggregate) in self.layout.aggregates.iter().enumerate() {
             let missing = self.layout.missing[a].map(|at| &numbers[at]);
-            let count = |i: usize| numbers[0][i] - missing.map_or(0, |m| m[i]);
-            let sum = |i: usize| self.layout.sums[a].map_or(0, |at| numbers[at][i]);
+            let count = |i: usize| numbers[0].get(i) - missing.map_or(0, |m| m.get(i));
+            let sum = |i: usize| self.layout.sums[a].map_or(0, |at| numbers[at].get(i));
+            // As they are, where each is there and fits.
+            if let (Some(at), DataType::Int64, AggregateKind::Sum) =
+                (self.layout.sums[a], &aggregate.output, &aggregate.function)
+                && let Lane64::Longs(longs) = &numbers[at]
+                && (0..rows).all(|i| count(i) != 0)
+            {
+                columns.push(Arc::new(Int64Array::from(longs.clone())));
+                continue;
+            }
             let (column, outside) = match aggregate.function {
                 AggregateKind::Sum => {
                     let sums = (0..rows).map(|i| (count(i) != 0).then(|| sum(i)));

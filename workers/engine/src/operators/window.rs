@@ -23,7 +23,7 @@ pub(crate) fn render<'s>(
     node: &Node,
     context: &Context,
 ) -> Result<Rendered<'s>, PortError> {
-    let Operator::Window { partition, order, functions } = &node.operator else {
+    let Operator::Window { partition, order, derived, functions } = &node.operator else {
         return Err(PortError::new(PortErrorKind::Invalid, "not a window node"));
     };
     let view = node.view.clone();
@@ -31,7 +31,7 @@ pub(crate) fn render<'s>(
         let message = format!("view '{view}': its window cannot be computed: {error}");
         PortError::new(PortErrorKind::Invalid, message)
     };
-    let state = WindowState::new(input, partition, order, functions).map_err(&failed)?;
+    let state = WindowState::new(input, partition, order, derived, functions).map_err(&failed)?;
     let failure = context.failure.clone();
     let pact = arrangement::exchange(partition.clone());
     let scope = rows.scope();

@@ -10,7 +10,7 @@ use arrow::array::{
     new_empty_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::compute::{SortOptions, cast, concat, interleave, kernels::cmp::not_distinct, take};
+use arrow::compute::{SortOptions, cast, concat, interleave, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion_common::ScalarValue;
@@ -18,22 +18,27 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use schemas::normal::normalize;
 
 use super::Shape;
-use super::frames::{Frames, Sight, View};
-use super::list::{List, Valid};
+use super::columns::{Columns, Computed, Sums, Totals, Valid};
+use super::frames::{Sight, View};
+use super::list::List;
 use super::median::{deviation, median, median_of_whole};
+use super::reach::{Groups, bit};
+use super::values::{Flags, Gathered, Values};
 use crate::numbers::{divided, mean_of, narrow};
-use crate::plan::{Frame, WindowFunction, WindowKind};
+use crate::plan::{WindowFunction, WindowKind};
+
+/// So few frames are summed up one by one.
+const FEW: usize = 2;
 
 pub(crate) struct Evaluator {
     functions: Vec<Planned>,
-    /// Each distinct frame, with the column that numbers its sub-partitions.
-    frames: Vec<(Frame, Option<usize>)>,
     types: Vec<DataType>,
+    computed: Vec<Computed>,
 }
 
 struct Planned {
     function: WindowFunction,
-    frame: usize,
+    group: usize,
     how: How,
 }
 
@@ -50,69 +55,71 @@ enum How {
     Deviation,
 }
 
-/// One function's values, one per wanted row.
-pub(crate) enum Values {
-    /// Exact numbers that all fit 64 bits, and are to be Int64.
-    Longs(Vec<i64>, Flags),
-    Exact(Vec<Option<i128>>),
-    Floats(Vec<Option<f64>>),
-    Any(ArrayRef),
-}
-
-/// Which values are there; `None` while all are.
-type Flags = Option<Vec<bool>>;
-
 impl Evaluator {
-    /// `subs` says for each function the column that numbers its sub-partitions, if it has any.
+    /// `groups` says for each function which group it is of; `computed` are the columns behind
+    /// the input's.
     pub(crate) fn new(
         input: &SchemaRef,
         functions: &[WindowFunction],
-        subs: &[Option<usize>],
+        groups: &[usize],
+        computed: Vec<Computed>,
     ) -> Evaluator {
         let types: Vec<DataType> = input.fields().iter().map(|f| f.data_type().clone()).collect();
-        let mut frames: Vec<(Frame, Option<usize>)> = vec![];
-        let plan = |(function, sub): (&WindowFunction, &Option<usize>)| {
-            let wanted = (function.frame, *sub);
-            let frame = frames.iter().position(|f| *f == wanted).unwrap_or_else(|| {
-                frames.push(wanted);
-                frames.len() - 1
-            });
-            let arg = function.args.first().map(|c| &types[*c]);
-            Planned { function: function.clone(), frame, how: how(&function.kind, arg) }
+        let arg = |c: &usize| match types.get(*c) {
+            Some(kept) => kept.clone(),
+            None => computed[*c - types.len()].data_type().clone(),
         };
-        let functions = functions.iter().zip(subs).map(plan).collect();
-        Evaluator { functions, frames, types }
+        let plan = |(function, group): (&WindowFunction, &usize)| {
+            let how = how(&function.kind, function.args.first().map(arg).as_ref());
+            Planned { function: function.clone(), group: *group, how }
+        };
+        let functions = functions.iter().zip(groups).map(plan).collect();
+        Evaluator { functions, types, computed }
     }
 
-    /// The values of every function for the rows at `wanted` (positions of `list`).
+    /// How many functions there are.
+    pub(crate) fn functions(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// The columns that are computed where they are read.
+    pub(crate) fn computed(&self) -> &[Computed] {
+        &self.computed
+    }
+
+    /// The values of the functions of `groups` for the rows at `wanted` (positions of `list`);
+    /// none for those of other groups, and none at all of no rows.
     pub(crate) fn values(
         &self,
         shape: &Shape,
         list: &List,
         partition: &Range<usize>,
-        wanted: Range<usize>,
+        wanted: &Range<usize>,
+        groups: Groups,
         visited: &mut u64,
-    ) -> Result<Vec<Values>, ArrowError> {
-        let range = shape.reach.sight(shape, list, partition, &wanted)?;
-        *visited += range.len() as u64;
-        let ranks = if shape.whole { list.ranks(shape, range.clone())? } else { vec![] };
-        let wanted = wanted.start - range.start..wanted.end - range.start;
-        let sight = Sight { shape, list, range, wanted, ranks };
-        let (views, frames) = sight.frames(&self.frames)?;
-        let mut sums: Vec<((usize, usize), Sums)> = vec![];
-        let mut all = Vec::with_capacity(self.functions.len());
-        for planned in &self.functions {
-            let frames = &frames[planned.frame];
-            let view = &views[frames.view];
-            let key = (frames.view, planned.function.args.first().copied().unwrap_or(0));
-            let summed = matches!(planned.function.kind, WindowKind::Sum | WindowKind::Avg);
-            if summed && !sums.iter().any(|(at, _)| *at == key) {
-                sums.push((key, Sums::new(list, key.1, view)));
-            }
-            let sums = sums.iter().find(|(at, _)| summed && *at == key).map(|(_, s)| s);
-            let evaluation =
-                Evaluation { planned, sight: &sight, view, frames, types: &self.types, sums };
-            all.push(evaluation.values(partition.start)?);
+    ) -> Result<Vec<Option<Values>>, ArrowError> {
+        let mut all: Vec<Option<Values>> = self.functions.iter().map(|_| None).collect();
+        if wanted.is_empty() || groups == 0 {
+            return Ok(all);
+        }
+        let sight = Sight::new(shape, list, partition, wanted, groups)?;
+        *visited += sight.len() as u64;
+        let (views, frames) = sight.frames(groups)?;
+        let columns = |v| Columns::new(list, v, &self.types, &self.computed);
+        let mut columns: Vec<Columns<'_>> = views.iter().map(columns).collect();
+        let own = self.functions.iter().zip(&mut all);
+        for (planned, values) in own.filter(|(p, _)| groups & bit(p.group) != 0) {
+            let frames = &frames[planned.group];
+            let mut evaluation = Evaluation {
+                planned,
+                sight: &sight,
+                view: &views[frames.view],
+                ranges: &frames.ranges,
+                columns: &mut columns[frames.view],
+                types: &self.types,
+                computed: &self.computed,
+            };
+            *values = Some(evaluation.values(partition.start)?);
         }
         Ok(all)
     }
@@ -120,7 +127,7 @@ impl Evaluator {
     /// Columns of the functions, and why a row has no value, from values of many runs.
     pub(crate) fn columns(
         &self,
-        values: Vec<Gathered>,
+        values: Vec<Option<Gathered>>,
         rows: usize,
     ) -> Result<Vec<ArrayRef>, ArrowError> {
         let mut reasons: Vec<Option<String>> = vec![None; rows];
@@ -128,11 +135,12 @@ impl Evaluator {
         for (planned, gathered) in self.functions.iter().zip(values) {
             let function = &planned.function;
             let column = match gathered {
-                Gathered::Longs(values, flags) => {
+                None => new_empty_array(&function.output),
+                Some(Gathered::Longs(values, flags)) => {
                     let nulls = flags.map(NullBuffer::from);
                     Arc::new(Int64Array::new(values.into(), nulls)) as ArrayRef
                 }
-                Gathered::Exact(values) => {
+                Some(Gathered::Exact(values)) => {
                     let (column, outside) = narrow(&values, &function.output);
                     for row in outside {
                         reasons[row] = Some(format!(
@@ -142,9 +150,9 @@ impl Evaluator {
                     }
                     column
                 }
-                Gathered::Floats(values) => Arc::new(Float64Array::from(values)) as ArrayRef,
-                Gathered::Any(parts) if parts.is_empty() => new_empty_array(&function.output),
-                Gathered::Any(parts) => {
+                Some(Gathered::Floats(values)) => Arc::new(Float64Array::from(values)) as ArrayRef,
+                Some(Gathered::Any(parts)) if parts.is_empty() => new_empty_array(&function.output),
+                Some(Gathered::Any(parts)) => {
                     concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?
                 }
             };
@@ -172,112 +180,33 @@ fn how(kind: &WindowKind, arg: Option<&DataType>) -> How {
     }
 }
 
-/// Totals before each row.
-enum Totals {
-    Longs(Vec<i64>),
-    /// Modular, so differences are exact.
-    Wide(Vec<i128>),
-}
-
-/// Running totals of a column's exact numbers.
-struct Sums {
-    before: Totals,
-    /// Values before each row; empty if all rows have one.
-    counts: Vec<usize>,
-}
-
-impl Sums {
-    fn new(list: &List, column: usize, view: &View) -> Sums {
-        if let Some((longs, valid)) = list.longs(column, view)
-            && let Some(before) = running(&longs)
-        {
-            let counts = counts(&valid, longs.len());
-            return Sums { before: Totals::Longs(before), counts };
-        }
-        let (values, valid) = list.exact(column, view);
-        let mut before = Vec::with_capacity(values.len() + 1);
-        let mut total = 0i128;
-        before.push(0);
-        for value in &values {
-            total = total.wrapping_add(*value);
-            before.push(total);
-        }
-        let counts = counts(&valid, values.len());
-        Sums { before: Totals::Wide(before), counts }
-    }
-
-    /// Sum and number of values of a frame.
-    #[inline]
-    fn of(&self, frame: &Range<usize>) -> (i128, usize) {
-        let n = match self.counts.is_empty() {
-            true => frame.len(),
-            false => self.counts[frame.end] - self.counts[frame.start],
-        };
-        let sum = match &self.before {
-            Totals::Longs(before) => {
-                i128::from(before[frame.end]) - i128::from(before[frame.start])
-            }
-            Totals::Wide(before) => before[frame.end].wrapping_sub(before[frame.start]),
-        };
-        (sum, n)
-    }
-}
-
-/// Totals before each value and behind the last; `None` if one does not fit.
-fn running(values: &[i64]) -> Option<Vec<i64>> {
-    let mut before = Vec::with_capacity(values.len() + 1);
-    let mut total = 0i64;
-    before.push(0);
-    for value in values {
-        total = total.checked_add(*value)?;
-        before.push(total);
-    }
-    Some(before)
-}
-
-/// Values before each row; empty if all rows have one.
-fn counts(valid: &Valid, rows: usize) -> Vec<usize> {
-    if valid.all() {
-        return vec![];
-    }
-    let mut counts = Vec::with_capacity(rows + 1);
-    let mut total = 0;
-    counts.push(0);
-    for i in 0..rows {
-        total += usize::from(valid.get(i));
-        counts.push(total);
-    }
-    counts
-}
-
-struct Evaluation<'a> {
+struct Evaluation<'a, 'b> {
     planned: &'a Planned,
     sight: &'a Sight<'a>,
     view: &'a View,
-    frames: &'a Frames,
+    ranges: &'a [Range<usize>],
+    columns: &'b mut Columns<'a>,
     types: &'a [DataType],
-    sums: Option<&'a Sums>,
+    computed: &'a [Computed],
 }
 
-impl Evaluation<'_> {
-    /// The column and type of argument `i`.
-    fn arg(&self, i: usize) -> Result<(usize, &DataType), ArrowError> {
-        let column = self.planned.function.args.get(i);
+impl Evaluation<'_, '_> {
+    /// Argument `i`.
+    fn arg(&self, i: usize) -> Result<usize, ArrowError> {
         let needs = || ArrowError::InvalidArgumentError("needs an argument".into());
-        column.map(|c| (*c, &self.types[*c])).ok_or_else(needs)
+        self.planned.function.args.get(i).copied().ok_or_else(needs)
     }
 
     /// Argument `i` of the rows in the view.
     fn seen(&self, i: usize) -> Result<ArrayRef, ArrowError> {
-        let (column, t) = self.arg(i)?;
-        self.sight.list.seen(column, self.view, t)
+        self.columns.array(self.arg(i)?)
     }
 
-    fn values(&self, partition: usize) -> Result<Values, ArrowError> {
-        let ranges = &self.frames.ranges;
+    fn values(&mut self, partition: usize) -> Result<Values, ArrowError> {
+        let ranges = self.ranges;
         match &self.planned.function.kind {
-            WindowKind::Count => Ok(Values::Longs(self.counted(), None)),
-            WindowKind::Sum => Ok(self.sum()),
+            WindowKind::Count => Ok(Values::Longs(self.counted()?, None)),
+            WindowKind::Sum => self.sum(),
             WindowKind::Avg => self.mean(),
             WindowKind::Min => self.extreme(Ordering::Less),
             WindowKind::Max => self.extreme(Ordering::Greater),
@@ -289,14 +218,14 @@ impl Evaluation<'_> {
             }
             WindowKind::RowNumber => {
                 let first = self.sight.range.start + self.sight.wanted.start - partition;
-                let numbers = (0..self.sight.wanted.len()).map(|i| Some((first + i + 1) as i128));
-                Ok(Values::Exact(numbers.collect()))
+                let numbers = (0..self.sight.wanted.len()).map(|i| (first + i + 1) as i64);
+                Ok(Values::Longs(numbers.collect(), None))
             }
             WindowKind::Lag { offset } => self.lag(*offset),
             WindowKind::Holistic(aggregate) => match self.planned.how {
                 How::Plain => self.holistic(aggregate),
                 How::WholeMedian => {
-                    let (values, valid) = self.sight.list.exact(self.arg(0)?.0, self.view);
+                    let (values, valid) = self.columns.exact(self.arg(0)?)?;
                     Ok(Values::Exact(gathered(ranges, &values, &valid, median_of_whole)))
                 }
                 How::Median => self.of_floats(median),
@@ -305,38 +234,60 @@ impl Evaluation<'_> {
         }
     }
 
-    fn sum(&self) -> Values {
-        let Some(sums) = self.sums else { return Values::Exact(vec![]) };
-        let ranges = &self.frames.ranges;
-        if self.planned.function.output == DataType::Int64
-            && let Some(longs) = short(ranges.iter().map(|r| sums.of(r)))
-        {
-            return longs;
+    /// Sums of a few frames, without totals of all that is in sight.
+    fn few_sums(&self, column: usize) -> Option<Values> {
+        let View::Span(span) = self.view else { return None };
+        if self.ranges.len() > FEW || column >= self.types.len() {
+            return None;
         }
-        let one = |r| Some(sums.of(r)).filter(|(_, n)| *n != 0).map(|(sum, _)| sum);
-        Values::Exact(ranges.iter().map(one).collect())
+        let one = |r: &Range<usize>| {
+            let sum = self.sight.list.sum(column, span.start + r.start..span.start + r.end)?;
+            Some((sum, r.len()))
+        };
+        let sums: Vec<(i128, usize)> = self.ranges.iter().map(one).collect::<Option<_>>()?;
+        short(sums.into_iter())
     }
 
-    fn counted(&self) -> Vec<i64> {
-        let ranges = self.frames.ranges.iter();
+    fn sum(&mut self) -> Result<Values, ArrowError> {
+        if self.planned.function.output == DataType::Int64
+            && let Some(sums) = self.few_sums(self.arg(0)?)
+        {
+            return Ok(sums);
+        }
+        let sums = self.columns.sums(self.arg(0)?)?;
+        if self.planned.function.output == DataType::Int64 {
+            if let Some(longs) = plain(self.ranges, &sums) {
+                return Ok(longs);
+            }
+            if let Some(longs) = short(self.ranges.iter().map(|r| sums.of(r))) {
+                return Ok(longs);
+            }
+        }
+        let one = |r| Some(sums.of(r)).filter(|(_, n)| *n != 0).map(|(sum, _)| sum);
+        Ok(Values::Exact(self.ranges.iter().map(one).collect()))
+    }
+
+    fn counted(&mut self) -> Result<Vec<i64>, ArrowError> {
+        let ranges = self.ranges.iter();
         let valid = match self.planned.function.args.first() {
-            Some(c) => self.sight.list.valid(*c, self.view),
+            Some(c) => self.columns.valid(*c)?,
             None => Valid::default(),
         };
         if valid.all() {
-            return ranges.map(|r| r.len() as i64).collect();
+            return Ok(ranges.map(|r| r.len() as i64).collect());
         }
-        let n = counts(&valid, valid.len());
-        ranges.map(|r| (n[r.end] - n[r.start]) as i64).collect()
+        let n = valid.counts();
+        Ok(ranges.map(|r| (n[r.end] - n[r.start]) as i64).collect())
     }
 
-    fn mean(&self) -> Result<Values, ArrowError> {
-        let Some(sums) = self.sums else { return Ok(Values::Floats(vec![])) };
-        let pairs = self.frames.ranges.iter().map(|r| {
+    fn mean(&mut self) -> Result<Values, ArrowError> {
+        let arg = self.arg(0)?;
+        let sums = self.columns.sums(arg)?;
+        let pairs = self.ranges.iter().map(|r| {
             let (sum, n) = sums.of(r);
             (sum, n as i128)
         });
-        let scale = match self.arg(0)?.1 {
+        let scale = match self.columns.data_type(arg) {
             DataType::Decimal128(_, s) => *s,
             _ => 0,
         };
@@ -348,9 +299,9 @@ impl Evaluation<'_> {
         })
     }
 
-    fn of_floats(&self, f: fn(&mut [f64]) -> Option<f64>) -> Result<Values, ArrowError> {
-        let (values, valid) = self.sight.list.floats(self.arg(0)?.0, self.view);
-        Ok(Values::Floats(gathered(&self.frames.ranges, &values, &valid, f)))
+    fn of_floats(&mut self, f: fn(&mut [f64]) -> Option<f64>) -> Result<Values, ArrowError> {
+        let floats = self.columns.floats(self.arg(0)?)?;
+        Ok(Values::Floats(gathered(self.ranges, &floats.0, &floats.1, f)))
     }
 
     /// The argument at a row of the view, per wanted row; null without one.
@@ -364,11 +315,11 @@ impl Evaluation<'_> {
     fn extreme(&self, better: Ordering) -> Result<Values, ArrowError> {
         let column = self.seen(0)?;
         let compare = make_comparator(&column, &column, SortOptions::default())?;
-        let ranges = &self.frames.ranges;
+        let ranges = self.ranges;
         let best = match self.view {
             View::Span(_) => sliding_extreme(&column, ranges, |a, b| compare(a, b) == better),
-            // Each frame's rows are its own.
-            View::Picked(_) => {
+            // Frames of one sub-partition after the other, each short.
+            View::Permuted(..) | View::Picked(_) => {
                 let one = |r: &Range<usize>| {
                     let valid = r.clone().filter(|i| column.is_valid(*i));
                     valid.reduce(|a, b| if compare(b, a) == better { b } else { a })
@@ -387,15 +338,13 @@ impl Evaluation<'_> {
         };
         let wanted = self.sight.wanted.clone();
         let sight = View::Span(self.sight.range.clone());
-        let (arg, t) = self.arg(0)?;
-        let column = self.sight.list.seen(arg, &sight, t)?;
+        let columns = Columns::new(self.sight.list, &sight, self.types, self.computed);
+        let column = columns.array(self.arg(0)?)?;
         if self.planned.function.args.len() < 2 {
             let rows = wanted.map(|i| source(i).map(|at| at as u32));
             return Ok(Values::Any(take(&column, &UInt32Array::from_iter(rows), None)?));
         }
-        let (default, default_type) = self.arg(1)?;
-        let default = self.sight.list.seen(default, &sight, default_type)?;
-        let default = cast(&default, column.data_type())?;
+        let default = cast(&columns.array(self.arg(1)?)?, column.data_type())?;
         let rows: Vec<(usize, usize)> =
             wanted.map(|i| source(i).map_or((1, i), |at| (0, at))).collect();
         Ok(Values::Any(interleave(&[column.as_ref(), default.as_ref()], &rows)?))
@@ -406,7 +355,7 @@ impl Evaluation<'_> {
         let args = (0..self.planned.function.args.len()).map(|i| self.seen(i));
         let args = args.collect::<Result<Vec<_>, _>>()?;
         let external = |e| ArrowError::ExternalError(Box::new(e));
-        let ranges = &self.frames.ranges;
+        let ranges = self.ranges;
         let mut results: Vec<ScalarValue> = Vec::with_capacity(ranges.len());
         for (i, range) in ranges.iter().enumerate() {
             // Peers see the same frame.
@@ -426,6 +375,15 @@ impl Evaluation<'_> {
         };
         Ok(Values::Any(array))
     }
+}
+
+/// Sums of 64-bit numbers where every frame has rows and every row has a number.
+fn plain(ranges: &[Range<usize>], sums: &Sums) -> Option<Values> {
+    let Totals::Longs(before) = &sums.before else { return None };
+    if !sums.counts.is_empty() || ranges.iter().any(Range::is_empty) {
+        return None;
+    }
+    Some(Values::Longs(ranges.iter().map(|r| before[r.end] - before[r.start]).collect(), None))
 }
 
 /// (sum, values) of each frame as [`Values::Longs`]; `None` if one does not fit.
@@ -491,101 +449,4 @@ fn sliding_extreme(
         best.push(queue.front().copied().filter(|f| *f < range.end));
     }
     best
-}
-
-/// Values of one function, of the rows that leave.
-pub(crate) enum Gathered {
-    Longs(Vec<i64>, Flags),
-    Exact(Vec<Option<i128>>),
-    Floats(Vec<Option<f64>>),
-    Any(Vec<ArrayRef>),
-}
-
-impl Gathered {
-    /// Room for values like these.
-    pub(crate) fn like(values: &Values) -> Gathered {
-        match values {
-            Values::Longs(..) => Gathered::Longs(vec![], None),
-            Values::Exact(_) => Gathered::Exact(vec![]),
-            Values::Floats(_) => Gathered::Floats(vec![]),
-            Values::Any(_) => Gathered::Any(vec![]),
-        }
-    }
-
-    /// Add the values of `rows`.
-    pub(crate) fn add(&mut self, values: &Values, rows: &[u32]) -> Result<(), ArrowError> {
-        if let (Gathered::Longs(all, flags), Values::Exact(_)) = (&mut *self, values) {
-            let wide =
-                |(i, v): (usize, &i64)| flags.as_ref().is_none_or(|f| f[i]).then(|| (*v).into());
-            *self = Gathered::Exact(all.iter().enumerate().map(wide).collect());
-        }
-        match (self, values) {
-            (Gathered::Longs(all, flags), Values::Longs(v, f)) => {
-                if let (None, Some(_)) = (&flags, f) {
-                    *flags = Some(vec![true; all.len()]);
-                }
-                if let Some(flags) = flags {
-                    flags.extend(rows.iter().map(|i| f.as_ref().is_none_or(|f| f[*i as usize])));
-                }
-                all.extend(rows.iter().map(|i| v[*i as usize]));
-            }
-            (Gathered::Exact(all), longs @ Values::Longs(..)) => {
-                all.extend(rows.iter().map(|i| longs.exact(*i)));
-            }
-            (Gathered::Exact(all), Values::Exact(v)) => {
-                all.extend(rows.iter().map(|i| v[*i as usize]));
-            }
-            (Gathered::Floats(all), Values::Floats(v)) => {
-                all.extend(rows.iter().map(|i| v[*i as usize]));
-            }
-            (Gathered::Any(all), Values::Any(v)) => {
-                all.push(take(v, &UInt32Array::from(rows.to_vec()), None)?);
-            }
-            _ => debug_assert!(false, "a function's values are of one kind"),
-        }
-        Ok(())
-    }
-}
-
-impl Values {
-    /// An exact number; none for values that are of another kind.
-    fn exact(&self, row: u32) -> Option<i128> {
-        match self {
-            Values::Longs(v, f) => {
-                let there = f.as_ref().is_none_or(|f| f[row as usize]);
-                there.then(|| v[row as usize].into())
-            }
-            Values::Exact(v) => v[row as usize],
-            Values::Floats(_) | Values::Any(_) => None,
-        }
-    }
-}
-
-/// Mark where the values of `old` at `old_rows` differ from those of `new` at `new_rows`.
-pub(crate) fn differing(
-    old: &Values,
-    new: &Values,
-    (old_rows, new_rows): (&[u32], &[u32]),
-    differs: &mut [bool],
-) -> Result<(), ArrowError> {
-    let pairs = old_rows.iter().zip(new_rows).zip(differs.iter_mut());
-    match (old, new) {
-        (Values::Longs(a, None), Values::Longs(b, None)) => {
-            pairs.for_each(|((i, j), d)| *d |= a[*i as usize] != b[*j as usize]);
-        }
-        (Values::Longs(..) | Values::Exact(_), Values::Longs(..) | Values::Exact(_)) => {
-            pairs.for_each(|((i, j), d)| *d |= old.exact(*i) != new.exact(*j));
-        }
-        (Values::Floats(a), Values::Floats(b)) => {
-            let bits = |v: Option<f64>| v.map(f64::to_bits);
-            pairs.for_each(|((i, j), d)| *d |= bits(a[*i as usize]) != bits(b[*j as usize]));
-        }
-        (Values::Any(a), Values::Any(b)) => {
-            let at = |v: &ArrayRef, rows: &[u32]| take(v, &UInt32Array::from(rows.to_vec()), None);
-            let same = not_distinct(&at(a, old_rows)?, &at(b, new_rows)?)?;
-            differs.iter_mut().enumerate().for_each(|(i, d)| *d |= !same.value(i));
-        }
-        _ => debug_assert!(false, "a function's values are of one kind"),
-    }
-    Ok(())
 }

@@ -7,17 +7,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrangement::hash_columns;
-use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
-use arrow::buffer::NullBuffer;
-use arrow::compute::{concat, interleave};
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::array::{Array, ArrayRef, new_empty_array};
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::Shape;
-use super::frames::View;
-use super::merge::CHUNK_ROWS;
-use super::order::{Ranks, RowCompare, longs, subs};
-use crate::numbers::widen;
+use super::order::{Line, Ranks, RowCompare, compare_once, longs, subs};
 
 /// Rows of one chunk: all columns, in order. A row that is there twice is two rows.
 pub(crate) struct Rows {
@@ -76,6 +72,8 @@ pub(crate) struct List {
     chunks: Vec<Arc<Rows>>,
     /// Position of each chunk's first row.
     starts: Vec<usize>,
+    /// Hash of each chunk's first partition.
+    hashes: Vec<u64>,
 }
 
 impl List {
@@ -86,11 +84,17 @@ impl List {
             len - c.len
         };
         let starts = chunks.iter().map(start).collect();
-        List { chunks, starts }
+        let hashes = chunks.iter().map(|c| c.first_hash()).collect();
+        List { chunks, starts, hashes }
     }
 
     pub(crate) fn chunks(&self) -> &[Arc<Rows>] {
         &self.chunks
+    }
+
+    /// Hash of each chunk's first partition.
+    pub(crate) fn hashes(&self) -> &[u64] {
+        &self.hashes
     }
 
     pub(crate) fn start(&self, chunk: usize) -> usize {
@@ -112,8 +116,7 @@ impl List {
                 None => false,
                 Some(before) => {
                     let by = &shape.by_partition;
-                    let compare = RowCompare::new(&before.columns, &chunk.columns, by)?;
-                    compare.compare(before.len - 1, 0).is_eq()
+                    compare_once((&before.columns, before.len - 1), (&chunk.columns, 0), by)?.is_eq()
                 }
             };
             let new = chunk.parts.iter().skip(usize::from(goes_on));
@@ -134,11 +137,7 @@ impl List {
         key: Key<'_>,
     ) -> Result<Range<usize>, ArrowError> {
         let bound = |or_equal: bool| {
-            let behind = |c: &Arc<Rows>| match or_equal {
-                true => c.first_hash() < hash,
-                false => c.first_hash() <= hash,
-            };
-            let chunk = self.chunks.partition_point(behind);
+            let chunk = self.hashes.partition_point(|h| *h < hash || !or_equal && *h == hash);
             match chunk.checked_sub(1) {
                 None => 0,
                 Some(last) => self.starts[last] + self.chunks[last].row_of(hash, or_equal),
@@ -151,8 +150,8 @@ impl List {
         let by = &shape.by_partition;
         let at = |position: usize| {
             let (chunk, row) = self.locate(position);
-            let compare = RowCompare::new(&self.chunks[chunk].columns, key.columns, by)?;
-            Ok::<_, ArrowError>(compare.compare(row, key.row))
+            let columns = &self.chunks[chunk].columns;
+            compare_once((columns, row), (key.columns, key.row), by)
         };
         if at(same_hash.start)?.is_eq() && at(same_hash.end - 1)?.is_eq() {
             return Ok(same_hash);
@@ -171,14 +170,10 @@ impl List {
         key: Key<'_>,
         after: bool,
     ) -> Result<usize, ArrowError> {
-        let mut last: Option<(usize, RowCompare)> = None;
         self.search(within, |chunk, row| {
-            if last.as_ref().is_none_or(|(c, _)| *c != chunk) {
-                let columns = &self.chunks[chunk].columns;
-                last = Some((chunk, RowCompare::new(columns, key.columns, by)?));
-            }
-            let order = last.as_ref().map(|(_, compare)| compare.compare(row, key.row));
-            Ok(order.is_some_and(|o| o.is_lt() || after && o.is_eq()))
+            let columns = &self.chunks[chunk].columns;
+            let order = compare_once((columns, row), (key.columns, key.row), by)?;
+            Ok(order.is_lt() || after && order.is_eq())
         })
     }
 
@@ -192,44 +187,69 @@ impl List {
         rank: i128,
         after: bool,
     ) -> Result<usize, ArrowError> {
-        let below = |chunk: usize, row: usize| {
-            let here = shape.ranks(&self.chunks[chunk].columns)?.get(row);
-            Ok(here < rank || after && here == rank)
+        if within.is_empty() {
+            return Ok(within.start);
+        }
+        let near = self.locate(near.unwrap_or(within.start + within.len() / 2)).0;
+        let first = self.chunk_from(near, within.start);
+        let last = self.chunk_from(near, within.end - 1);
+        let below = |here: i128| here < rank || after && here == rank;
+        // Rows of a chunk that are within.
+        let rows = |k: usize| {
+            let start = self.starts[k];
+            let to = (start + self.chunks[k].len).min(within.end) - start;
+            within.start.max(start) - start..to
         };
-        let within = match near.filter(|n| within.contains(n)) {
-            None => within,
-            Some(near) => self.around(within, near, below)?,
-        };
-        self.search(within, below)
+        let chunk = first_not(first..last + 1, near, |k| {
+            Ok(below(shape.ranks(&self.chunks[k].columns)?.get(rows(k).end - 1)))
+        })?;
+        if chunk > last {
+            return Ok(within.end);
+        }
+        let ranks = shape.ranks(&self.chunks[chunk].columns)?;
+        let Range { start: mut lo, end: mut hi } = rows(chunk);
+        while lo < hi {
+            let mid = lo + (hi - lo) / 2;
+            if below(ranks.get(mid)) { lo = mid + 1 } else { hi = mid }
+        }
+        Ok(self.starts[chunk] + lo)
     }
 
-    /// A part of `within` around `near` that holds the first position that is not `below`.
-    fn around(
+    /// The chunk of a position, looked for outward from a chunk.
+    pub(crate) fn chunk_from(&self, near: usize, position: usize) -> usize {
+        let behind = first_not(0..self.starts.len(), near, |k| Ok(self.starts[k] <= position));
+        behind.map_or(near, |k| k.saturating_sub(1))
+    }
+
+    /// The sum of the 64-bit integers of a column at `range`; `None` if it is of others, or some
+    /// are null.
+    pub(crate) fn sum(&self, column: usize, range: Range<usize>) -> Option<i128> {
+        let mut sum = 0;
+        for (k, from, n) in self.pieces(range) {
+            let array = &self.chunks[k].columns[column];
+            let values = &longs(array).filter(|_| array.null_count() == 0)?[from..from + n];
+            // In halves: neither can overflow, and both loops are vectorised.
+            let low: i64 = values.iter().map(|v| v & 0xFFFF_FFFF).sum();
+            let high: i64 = values.iter().map(|v| v >> 32).sum();
+            sum += (i128::from(high) << 32) + i128::from(low);
+        }
+        Some(sum)
+    }
+
+    /// Tell (chunk, row, position) of the rows at `range` whose number in `column` is `sub`.
+    pub(crate) fn with_sub(
         &self,
-        within: Range<usize>,
-        near: usize,
-        below: impl Fn(usize, usize) -> Result<bool, ArrowError>,
-    ) -> Result<Range<usize>, ArrowError> {
-        let at = |position: usize| {
-            let (chunk, row) = self.locate(position);
-            below(chunk, row)
-        };
-        let mut step = CHUNK_ROWS;
-        let (mut lo, mut hi) = (near, near);
-        if at(near)? {
-            while hi < within.end && at(hi)? {
-                lo = hi + 1;
-                hi += step;
-                step *= 2;
+        column: usize,
+        range: Range<usize>,
+        sub: u32,
+        mut tell: impl FnMut(usize, usize, usize),
+    ) {
+        for (k, from, n) in self.pieces(range) {
+            let numbers = &subs(&self.chunks[k].columns[column])[from..from + n];
+            for (i, _) in numbers.iter().enumerate().filter(|(_, s)| **s == sub) {
+                tell(k, from + i, self.starts[k] + from + i);
             }
-            return Ok(lo..hi.min(within.end));
         }
-        while lo > within.start && !at(lo)? {
-            hi = lo;
-            lo = lo.saturating_sub(step).max(within.start);
-            step *= 2;
-        }
-        Ok(lo..hi)
     }
 
     /// The first position of `within` that is not `below`, which holds for a prefix of it.
@@ -280,44 +300,21 @@ impl List {
         }
     }
 
-    /// Rows of a column at `positions`; null where there is none.
-    pub(crate) fn pick(
-        &self,
-        column: usize,
-        positions: &[Option<usize>],
-        t: &DataType,
-    ) -> Result<ArrayRef, ArrowError> {
-        let null = arrow::array::new_null_array(t, 1);
-        let mut sources: Vec<&dyn Array> = vec![null.as_ref()];
-        let mut last = (usize::MAX, 0);
-        let mut rows = Vec::with_capacity(positions.len());
-        for position in positions {
-            let Some(position) = position else {
-                rows.push((0, 0));
-                continue;
-            };
-            let (chunk, row) = self.locate(*position);
-            if last.0 != chunk {
-                last = (chunk, sources.len());
-                sources.push(self.chunks[chunk].columns[column].as_ref());
-            }
-            rows.push((last.1, row));
-        }
-        interleave(&sources, &rows)
-    }
-
-    /// Ranks of the rows at `range`.
-    pub(crate) fn ranks(
-        &self,
-        shape: &Shape,
-        range: Range<usize>,
-    ) -> Result<Vec<i128>, ArrowError> {
-        let mut all = Vec::with_capacity(range.len());
+    /// Where the rows at `range` stand.
+    pub(crate) fn line(&self, shape: &Shape, range: Range<usize>) -> Result<Line, ArrowError> {
+        let mut short = Vec::with_capacity(range.len());
+        let mut long = vec![];
         for (k, from, n) in self.pieces(range) {
             let ranks = shape.ranks(&self.chunks[k].columns)?;
-            all.extend((from..from + n).map(|i| ranks.get(i)));
+            match ranks.short() {
+                Some(values) if long.is_empty() => short.extend_from_slice(&values[from..from + n]),
+                _ => {
+                    long.extend(short.drain(..).map(i128::from));
+                    long.extend((from..from + n).map(|i| ranks.get(i)));
+                }
+            }
         }
-        Ok(all)
+        Ok(Line::new(short, long))
     }
 
     /// Numbers of the sub-partitions of the rows at `range`.
@@ -328,163 +325,45 @@ impl List {
         }
         all
     }
-
-    /// The 64-bit integers a column is made of in `view` (nulls are 0), and which are there; `None`
-    /// if it is made of others.
-    pub(crate) fn longs(&self, column: usize, view: &View) -> Option<(Vec<i64>, Valid)> {
-        longs(&self.chunks.first()?.columns[column])?;
-        let mut all = vec![];
-        let mut valid = Valid::default();
-        let mut take = |k: usize, from: usize, n: usize| {
-            let array = &self.chunks[k].columns[column];
-            let Some(values) = longs(array) else { return };
-            all.extend_from_slice(&values[from..from + n]);
-            if array.null_count() > 0 {
-                let start = all.len() - n;
-                (0..n).filter(|i| array.is_null(from + i)).for_each(|i| all[start + i] = 0);
-            }
-            valid.extend(array.nulls(), from, n);
-        };
-        match view {
-            View::Span(range) => {
-                self.pieces(range.clone()).for_each(|(k, from, n)| take(k, from, n))
-            }
-            View::Picked(rows) => {
-                for position in rows {
-                    let (chunk, row) = self.locate(*position);
-                    take(chunk, row, 1);
-                }
-            }
-        }
-        Some((all, valid))
-    }
-
-    /// Exact numbers of a column in `view` (nulls are 0), and which are there.
-    pub(crate) fn exact(&self, column: usize, view: &View) -> (Vec<i128>, Valid) {
-        let range = match view {
-            View::Span(range) => range.clone(),
-            View::Picked(rows) => {
-                let mut valid = Valid::default();
-                let one = |position: &usize| {
-                    let (chunk, row) = self.locate(*position);
-                    let array = &self.chunks[chunk].columns[column];
-                    valid.extend(array.nulls(), row, 1);
-                    match longs(array) {
-                        Some(longs) => i128::from(longs[row]),
-                        None => widen(&array.slice(row, 1)).map_or(0, |v| v[0]),
-                    }
-                };
-                return (rows.iter().map(one).collect(), valid);
-            }
-        };
-        let mut all = Vec::with_capacity(range.len());
-        let mut valid = Valid::default();
-        for (k, from, n) in self.pieces(range) {
-            let array = &self.chunks[k].columns[column];
-            match (longs(array), array.null_count()) {
-                (Some(longs), 0) => {
-                    all.extend(longs[from..from + n].iter().map(|v| i128::from(*v)));
-                }
-                _ => all.extend(widen(&array.slice(from, n)).unwrap_or_else(|| vec![0; n])),
-            }
-            valid.extend(array.nulls(), from, n);
-        }
-        (all, valid)
-    }
-
-    /// Floats of a column in `view`, and which are there.
-    pub(crate) fn floats(&self, column: usize, view: &View) -> (Vec<f64>, Valid) {
-        let range = match view {
-            View::Span(range) => range.clone(),
-            View::Picked(rows) => {
-                let mut valid = Valid::default();
-                let one = |position: &usize| {
-                    let (chunk, row) = self.locate(*position);
-                    let array = self.chunks[chunk].columns[column].as_primitive::<Float64Type>();
-                    valid.extend(array.nulls(), row, 1);
-                    array.value(row)
-                };
-                return (rows.iter().map(one).collect(), valid);
-            }
-        };
-        let mut all = Vec::with_capacity(range.len());
-        let mut valid = Valid::default();
-        for (k, from, n) in self.pieces(range) {
-            let array = self.chunks[k].columns[column].as_primitive::<Float64Type>();
-            all.extend_from_slice(&array.values()[from..from + n]);
-            valid.extend(array.nulls(), from, n);
-        }
-        (all, valid)
-    }
-
-    /// A view's rows of a column, as one array of type `t`.
-    pub(crate) fn seen(
-        &self,
-        column: usize,
-        view: &View,
-        t: &DataType,
-    ) -> Result<ArrayRef, ArrowError> {
-        match view {
-            View::Span(range) => self.flat(column, range.clone(), t),
-            View::Picked(rows) => {
-                let rows: Vec<Option<usize>> = rows.iter().map(|r| Some(*r)).collect();
-                self.pick(column, &rows, t)
-            }
-        }
-    }
-
-    /// Which rows of a column are there.
-    pub(crate) fn valid(&self, column: usize, view: &View) -> Valid {
-        let mut valid = Valid::default();
-        let range = match view {
-            View::Span(range) => range.clone(),
-            View::Picked(rows) => {
-                for position in rows {
-                    let (chunk, row) = self.locate(*position);
-                    valid.extend(self.chunks[chunk].columns[column].nulls(), row, 1);
-                }
-                return valid;
-            }
-        };
-        for (k, from, n) in self.pieces(range) {
-            valid.extend(self.chunks[k].columns[column].nulls(), from, n);
-        }
-        valid
-    }
 }
 
-/// Which rows are not null; nothing is stored while all are.
-#[derive(Default)]
-pub(crate) struct Valid {
-    flags: Option<Vec<bool>>,
-    len: usize,
-}
-
-impl Valid {
-    fn extend(&mut self, nulls: Option<&NullBuffer>, from: usize, n: usize) {
-        if let (None, Some(_)) = (&self.flags, nulls) {
-            self.flags = Some(vec![true; self.len]);
+/// The first of `range` that is not `below`, which holds for a prefix of it, looked for outward
+/// from `near`.
+fn first_not(
+    range: Range<usize>,
+    near: usize,
+    mut below: impl FnMut(usize) -> Result<bool, ArrowError>,
+) -> Result<usize, ArrowError> {
+    let (mut lo, mut hi) = (range.start, range.end);
+    let mut step = 1;
+    if below(near)? {
+        lo = near + 1;
+        while lo + step <= hi {
+            let k = lo + step - 1;
+            if !below(k)? {
+                hi = k;
+                break;
+            }
+            lo = k + 1;
+            step *= 2;
         }
-        if let Some(flags) = &mut self.flags {
-            flags.extend((from..from + n).map(|i| nulls.is_none_or(|nulls| nulls.is_valid(i))));
+    } else {
+        hi = near;
+        while hi >= lo + step {
+            let k = hi - step;
+            if below(k)? {
+                lo = k + 1;
+                break;
+            }
+            hi = k;
+            step *= 2;
         }
-        self.len += n;
     }
-
-    #[inline]
-    pub(crate) fn get(&self, i: usize) -> bool {
-        self.flags.as_ref().is_none_or(|f| f[i])
+    while lo < hi {
+        let mid = lo + (hi - lo) / 2;
+        if below(mid)? { lo = mid + 1 } else { hi = mid }
     }
-
-    /// Rows.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether no row is null.
-    pub(crate) fn all(&self) -> bool {
-        self.flags.is_none()
-    }
+    Ok(lo)
 }
 
 impl Shape {

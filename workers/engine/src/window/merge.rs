@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrangement::Updates;
-use arrow::array::{Array, ArrayRef, UInt32Array};
-use arrow::compute::{interleave, take};
+use arrow::array::{Array, ArrayRef};
 use arrow::error::ArrowError;
 
 use super::Shape;
+use super::laid::{Laid, joined, taken};
 use super::list::{List, Rows};
-use super::order::RowCompare;
+use super::order::{RowCompare, compare_once};
 
 /// Rows a chunk is made with; it is split at twice as many. Copies of one row are never split.
 #[cfg(not(test))]
@@ -146,9 +146,12 @@ pub(crate) fn apply(
     let mut done = 0;
     while next < changes.rows.len() {
         // A chunk owns the rows up to the next chunk's first.
-        let behind =
-            old[done..].partition_point(|c| merging.against(c, next).is_ok_and(Ordering::is_le));
-        let owner = (done + behind).saturating_sub(1).max(done);
+        let hash = changes.rows[next].hash;
+        let below = done + list.hashes()[done..].partition_point(|h| *h < hash);
+        let same = list.hashes()[below..].partition_point(|h| *h == hash);
+        let behind = old[below..below + same]
+            .partition_point(|c| merging.against(c, next).is_ok_and(Ordering::is_le));
+        let owner = (below + behind).saturating_sub(1).max(done);
         merging.keep(&old[done..owner]);
         let mut end = next + 1;
         match old.get(owner + 1) {
@@ -184,9 +187,8 @@ impl Merging<'_> {
         if hashes.is_ne() {
             return Ok(hashes);
         }
-        let columns = &self.changes.columns;
-        let compare = RowCompare::new(&chunk.columns, columns, &self.shape.by_all)?;
-        Ok(compare.compare(0, change.row))
+        let key = (self.changes.columns.as_slice(), change.row);
+        compare_once((&chunk.columns, 0), key, &self.shape.by_all)
     }
 
     fn keep(&mut self, chunks: &[Arc<Rows>]) {
@@ -208,9 +210,8 @@ impl Merging<'_> {
             let copies = usize::try_from(change.count).unwrap_or(0);
             part.extend(std::iter::repeat_n(index(change.row), copies));
             if part.len() >= CHUNK_ROWS || i + 1 == changes.rows.len() {
-                let indices = UInt32Array::from(std::mem::take(&mut part));
-                let taken = changes.columns.iter().map(|c| take(c, &indices, None));
-                self.push(taken.collect::<Result<_, _>>()?, indices.len())?;
+                let rows = std::mem::take(&mut part);
+                self.push(taken(&changes.columns, &rows)?, rows.len())?;
             }
         }
         self.edit.inserted = (0..self.len).collect();
@@ -229,25 +230,15 @@ impl Merging<'_> {
         let own = chunk.map_or(&empty, |c| &c.columns);
         let len = chunk.map_or(0, |c| c.len);
         let compare = RowCompare::new(own, columns, &self.shape.by_all)?;
-        let same = RowCompare::new(own, own, &self.shape.by_all)?;
         let hash = |at: usize| chunk.map_or(0, |c| c.hash(at));
-        let (mut rows, mut starts): (Vec<(usize, usize)>, Vec<usize>) = (vec![], vec![]);
+        let mut laid = Laid::default();
         let mut at = 0;
-        let copy = |from: usize, to: usize, rows: &mut Vec<_>, starts: &mut Vec<_>| {
-            for i in from..to {
-                if i == from || same.compare(i - 1, i).is_ne() {
-                    starts.push(rows.len());
-                }
-                rows.push((0, i));
-            }
-        };
         for change in &self.changes.rows[changes] {
             let against =
                 |i: usize| hash(i).cmp(&change.hash).then_with(|| compare.compare(i, change.row));
             let found = partition_point(at..len, |i| against(i).is_lt());
-            copy(at, found, &mut rows, &mut starts);
+            laid.add(0, at, found - at);
             at = found;
-            starts.push(rows.len());
             let mut count = change.count;
             if !self.owed.is_empty() {
                 count += self.owed.remove(&self.shape.encoded(columns, change.row)?).unwrap_or(0);
@@ -261,22 +252,14 @@ impl Merging<'_> {
                 self.owed.insert(self.shape.encoded(columns, change.row)?, count);
             }
             for _ in 0..count.max(0) {
-                self.edit.inserted.push(self.len + rows.len());
-                rows.push((1, change.row));
-            }
-            // The copies that stay follow: they are the same row.
-            while at < len && against(at).is_eq() {
-                rows.push((0, at));
-                at += 1;
+                self.edit.inserted.push(self.len + laid.len);
+                laid.add(1, change.row, 1);
             }
         }
-        copy(at, len, &mut rows, &mut starts);
-        for part in parts(rows.len(), &starts) {
-            let part = &rows[part];
-            let column = |(own, new): (&ArrayRef, &ArrayRef)| {
-                interleave(&[own.as_ref(), new.as_ref()], part)
-            };
-            let made = own.iter().zip(columns).map(column).collect::<Result<_, _>>()?;
+        laid.add(0, at, len - at);
+        let sources = [own.as_slice(), columns.as_slice()];
+        for part in laid.parts(sources, &self.shape.by_all)? {
+            let made = joined(sources, &laid.part(&part), part.len())?;
             self.push(made, part.len())?;
         }
         Ok(())
@@ -295,21 +278,6 @@ fn partition_point(range: Range<usize>, below: impl Fn(usize) -> bool) -> usize 
 
 fn index(row: usize) -> u32 {
     u32::try_from(row).expect("a batch has fewer than 2^32 rows")
-}
-
-/// `rows` rows cut into chunks, each beginning at one of `starts` (ascending).
-fn parts(rows: usize, starts: &[usize]) -> Vec<Range<usize>> {
-    if rows <= 2 * CHUNK_ROWS {
-        return std::iter::once(0..rows).filter(|r| !r.is_empty()).collect();
-    }
-    let mut cuts = vec![0];
-    for start in starts.iter().copied().filter(|s| *s < rows) {
-        if start >= cuts[cuts.len() - 1] + CHUNK_ROWS {
-            cuts.push(start);
-        }
-    }
-    cuts.push(rows);
-    cuts.windows(2).map(|w| w[0]..w[1]).collect()
 }
 
 impl Shape {

@@ -8,37 +8,44 @@
 //!
 //! * [`order`]: how rows are compared, and where they stand on the line that frames measure.
 //! * [`list`]: the rows in order, and where a row stands among them.
-//! * [`merge`]: changes, sorted and made.
+//! * [`merge`], [`laid`]: changes, sorted and made; chunks of what stays and what comes.
 //! * [`reach`]: which rows a change can be seen from, and which rows they see.
-//! * [`frames`], [`evaluate`]: the functions, over the rows that are seen.
+//! * [`frames`], [`columns`], [`evaluate`]: the functions, over the rows that are seen.
+//! * [`leaving`]: rows that differ, as columns.
 
+mod columns;
 mod evaluate;
 mod frames;
+mod laid;
+mod leaving;
 mod list;
 mod median;
 mod merge;
 mod order;
 mod reach;
+mod values;
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrangement::{Lane, Updates};
-use arrow::array::{Array, ArrayRef, UInt32Array};
-use arrow::compute::{SortOptions, interleave};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use hashbrown::HashMap;
 use schemas::Diff;
 
-use crate::plan::{OrderColumn, WindowFunction};
-use evaluate::{Evaluator, Gathered, differing};
-use list::{Key, List, Rows};
+use crate::plan::{Derived, OrderColumn, WindowFunction};
+use columns::Computed;
+use evaluate::Evaluator;
+use leaving::Leaving;
+use list::{Key, List};
 use merge::{Changes, Edit, Owed, apply};
 use order::{By, is_whole};
-use reach::{Lists, Partition, Reach, Run};
+use reach::{Group, Lists, Partition, Run};
 
 /// Rows gathered into one piece of output.
 const PIECE_ROWS: usize = 16_384;
@@ -74,7 +81,8 @@ pub(crate) struct Shape {
     /// Columns that leave; behind them are numbers of sub-partitions.
     width: usize,
     encoder: RowConverter,
-    reach: Reach,
+    /// What functions see, each once.
+    groups: Vec<Group>,
 }
 
 /// A time being worked off.
@@ -116,47 +124,35 @@ impl WindowState {
         input: &SchemaRef,
         partition: &[usize],
         order: &[OrderColumn],
+        derived: &[Derived],
         functions: &[WindowFunction],
     ) -> Result<Self, ArrowError> {
         let width = input.fields().len();
+        let computed: Vec<Computed> = derived.iter().map(|d| Computed::new(d, input)).collect();
+        let kept = input.fields().iter().map(|f| f.data_type());
+        let types: Vec<&DataType> = kept.chain(computed.iter().map(Computed::data_type)).collect();
         let mut numbering: Vec<Numbering> = vec![];
-        let mut subs = vec![];
+        let (mut groups, mut grouped) = (vec![], vec![]);
         for function in functions {
-            if function.within.is_empty() {
-                subs.push(None);
-                continue;
-            }
-            let at = match numbering.iter().position(|n| n.columns == function.within) {
-                Some(at) => at,
+            let within = &function.within;
+            let sub = match numbering.iter().position(|n| n.columns == *within) {
+                _ if within.is_empty() => None,
+                Some(at) => Some(width + at),
                 None => {
-                    numbering.push(Numbering::new(input, &function.within)?);
-                    numbering.len() - 1
+                    numbering.push(Numbering::new(&types, within)?);
+                    Some(width + numbering.len() - 1)
                 }
             };
-            subs.push(Some(width + at));
+            let group = Group::of(function, sub);
+            grouped.push(groups.iter().position(|g| *g == group).unwrap_or_else(|| {
+                groups.push(group);
+                groups.len() - 1
+            }));
         }
-        let fields = input.fields().iter().map(|f| SortField::new(f.data_type().clone()));
-        let plain = SortOptions { descending: false, nulls_first: true };
-        let by_partition: Vec<By> = partition.iter().map(|c| (*c, plain)).collect();
-        let options =
-            |o: &OrderColumn| SortOptions { descending: o.descending, nulls_first: o.nulls_first };
-        let by_order: Vec<By> = order.iter().map(|o| (o.column, options(o))).collect();
-        let named: Vec<By> = by_partition.iter().chain(&by_order).copied().collect();
-        let rest = (0..width).filter(|c| named.iter().all(|(n, _)| n != c));
-        let shape = Shape {
-            partition: partition.to_vec(),
-            order: order.to_vec(),
-            by_all: named.iter().copied().chain(rest.map(|c| (c, plain))).collect(),
-            by_partition,
-            by_order,
-            whole: matches!(order, [one] if is_whole(input.field(one.column).data_type())),
-            width,
-            encoder: RowConverter::new(fields.collect())?,
-            reach: Reach::new(input, order, functions)?,
-        };
+        reach::check(input, order, &groups)?;
         Ok(WindowState {
-            shape,
-            evaluator: Evaluator::new(input, functions, &subs),
+            shape: Shape::new(input, partition, order, groups)?,
+            evaluator: Evaluator::new(input, functions, &grouped, computed),
             list: List::default(),
             owed: Owed::new(),
             numbering,
@@ -205,25 +201,25 @@ impl WindowState {
         }
         let Some(work) = &mut self.work else { return Ok(None) };
         let lists = Lists { shape: &self.shape, old: &work.old, new: &self.list };
-        let mut leaving = Leaving::default();
+        let mut leaving = Leaving::new(self.evaluator.functions());
         while leaving.diffs.len() < PIECE_ROWS {
             let (partition, runs) = match &mut work.todo {
                 Todo::Changed(left) => {
                     let Some(of) = left.pop_front() else { break };
                     let partition = lists.partition(&work.changes, of.clone())?;
-                    let reach = &self.shape.reach;
-                    let runs = reach.runs(&lists, &partition, &work.changes, of, &work.edit)?;
+                    let groups = &self.shape.groups;
+                    let runs =
+                        reach::runs(&lists, groups, &partition, &work.changes, of, &work.edit)?;
                     (partition, runs)
                 }
                 Todo::Loaded(left) => {
                     let Some(new) = left.pop_front() else { break };
-                    let (inserted, deleted) = (new.clone().collect(), vec![]);
-                    let run = Run { old: 0..0, new: new.clone(), deleted, inserted };
-                    (Partition { old: 0..0, new }, vec![run])
+                    (Partition { old: 0..0, new: new.clone() }, vec![Run::loaded(new)])
                 }
             };
             for run in runs {
-                leaving.run(&lists, &self.evaluator, &partition, &run, &mut self.visited)?;
+                let edit = &work.edit;
+                leaving.run(&lists, &self.evaluator, &partition, edit, &run, &mut self.visited)?;
             }
         }
         if work.todo.is_empty() {
@@ -260,13 +256,49 @@ impl WindowState {
     fn fold(&mut self) -> Result<(List, Changes, Edit), ArrowError> {
         self.pending_rows = 0;
         let mut all = Updates::concat(&std::mem::take(&mut self.pending));
+        let (width, rows) = (self.shape.width, all.len());
         for numbering in &mut self.numbering {
-            let numbers = numbering.of(&all.columns)?;
+            let column = |c: &usize| match c.checked_sub(width) {
+                None => Ok(all.columns[*c].clone()),
+                Some(computed) => self.evaluator.computed()[computed].of(&all.columns, rows),
+            };
+            let columns = numbering.columns.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+            let numbers = numbering.of(&columns)?;
             all.columns.push(numbers);
         }
         let changes = Changes::sorted(&self.shape, &all)?;
         let (new, edit) = apply(&self.shape, &self.list, &changes, &mut self.owed)?;
         Ok((std::mem::replace(&mut self.list, new), changes, edit))
+    }
+}
+
+impl Shape {
+    fn new(
+        input: &SchemaRef,
+        partition: &[usize],
+        order: &[OrderColumn],
+        groups: Vec<Group>,
+    ) -> Result<Shape, ArrowError> {
+        let width = input.fields().len();
+        let fields = input.fields().iter().map(|f| SortField::new(f.data_type().clone()));
+        let plain = SortOptions { descending: false, nulls_first: true };
+        let by_partition: Vec<By> = partition.iter().map(|c| (*c, plain)).collect();
+        let options =
+            |o: &OrderColumn| SortOptions { descending: o.descending, nulls_first: o.nulls_first };
+        let by_order: Vec<By> = order.iter().map(|o| (o.column, options(o))).collect();
+        let named: Vec<By> = by_partition.iter().chain(&by_order).copied().collect();
+        let rest = (0..width).filter(|c| named.iter().all(|(n, _)| n != c));
+        Ok(Shape {
+            partition: partition.to_vec(),
+            order: order.to_vec(),
+            by_all: named.iter().copied().chain(rest.map(|c| (c, plain))).collect(),
+            by_partition,
+            by_order,
+            whole: matches!(order, [one] if is_whole(input.field(one.column).data_type())),
+            width,
+            encoder: RowConverter::new(fields.collect())?,
+            groups,
+        })
     }
 }
 
@@ -290,15 +322,15 @@ struct Numbering {
 }
 
 impl Numbering {
-    fn new(input: &SchemaRef, columns: &[usize]) -> Result<Numbering, ArrowError> {
-        let field = |c: &usize| SortField::new(input.field(*c).data_type().clone());
+    fn new(types: &[&DataType], columns: &[usize]) -> Result<Numbering, ArrowError> {
+        let field = |c: &usize| SortField::new(types[*c].clone());
         let encoder = RowConverter::new(columns.iter().map(field).collect())?;
         Ok(Numbering { columns: columns.to_vec(), encoder, numbers: HashMap::new() })
     }
 
+    /// The numbers of rows of which these are the columns.
     fn of(&mut self, columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
-        let own: Vec<ArrayRef> = self.columns.iter().map(|c| columns[*c].clone()).collect();
-        let rows = self.encoder.convert_columns(&own)?;
+        let rows = self.encoder.convert_columns(columns)?;
         let mut numbers = Vec::with_capacity(rows.num_rows());
         for row in rows.iter() {
             let next = self.numbers.len() as u32;
@@ -309,93 +341,6 @@ impl Numbering {
         }
         Ok(Arc::new(UInt32Array::from(numbers)))
     }
-}
-
-/// Rows on their way out.
-#[derive(Default)]
-struct Leaving {
-    sources: Vec<Arc<Rows>>,
-    /// Source and row.
-    rows: Vec<(usize, usize)>,
-    diffs: Vec<Diff>,
-    values: Vec<Gathered>,
-}
-
-impl Leaving {
-    /// The rows of `run` as they were and as they are, where they differ.
-    fn run(
-        &mut self,
-        lists: &Lists<'_>,
-        evaluator: &Evaluator,
-        partition: &Partition,
-        run: &Run,
-        visited: &mut u64,
-    ) -> Result<(), ArrowError> {
-        let shape = lists.shape;
-        let old = evaluator.values(shape, lists.old, &partition.old, run.old.clone(), visited)?;
-        let new = evaluator.values(shape, lists.new, &partition.new, run.new.clone(), visited)?;
-        let (old_kept, mut old_rows) = cut(run.old.clone(), &run.deleted);
-        let (new_kept, mut new_rows) = cut(run.new.clone(), &run.inserted);
-        debug_assert_eq!(old_kept.len(), new_kept.len(), "what did not change is aligned");
-        let mut differs = vec![false; old_kept.len()];
-        for (was, is) in old.iter().zip(&new) {
-            differing(was, is, (&old_kept, &new_kept), &mut differs)?;
-        }
-        for (i, _) in differs.iter().enumerate().filter(|(_, d)| **d) {
-            old_rows.push(old_kept[i]);
-            new_rows.push(new_kept[i]);
-        }
-        if self.values.is_empty() {
-            self.values = new.iter().map(Gathered::like).collect();
-        }
-        for (list, start, rows, values, diff) in [
-            (lists.old, run.old.start, &old_rows, &old, -1),
-            (lists.new, run.new.start, &new_rows, &new, 1),
-        ] {
-            self.rows(list, start, rows);
-            self.diffs.extend(std::iter::repeat_n(diff, rows.len()));
-            for (gathered, values) in self.values.iter_mut().zip(values) {
-                gathered.add(values, rows)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn rows(&mut self, list: &List, start: usize, rows: &[u32]) {
-        for row in rows {
-            let (chunk, row) = list.locate(start + *row as usize);
-            let chunk = &list.chunks()[chunk];
-            if self.sources.last().is_none_or(|last| !Arc::ptr_eq(last, chunk)) {
-                self.sources.push(chunk.clone());
-            }
-            self.rows.push((self.sources.len() - 1, row));
-        }
-    }
-
-    fn piece(self, shape: &Shape, evaluator: &Evaluator) -> Result<Piece, ArrowError> {
-        let column = |c: usize| {
-            let sources: Vec<&dyn Array> =
-                self.sources.iter().map(|s| s.columns[c].as_ref()).collect();
-            interleave(&sources, &self.rows)
-        };
-        let mut columns = (0..shape.width).map(column).collect::<Result<Vec<_>, _>>()?;
-        columns.extend(evaluator.columns(self.values, self.diffs.len())?);
-        Ok(Piece { columns, diffs: self.diffs })
-    }
-}
-
-/// Positions of `range` counted from its start: those not in `marked`, and those in it.
-fn cut(range: Range<usize>, marked: &[usize]) -> (Vec<u32>, Vec<u32>) {
-    let mut marks = marked.iter().copied().peekable();
-    let (mut plain, mut hit) = (vec![], vec![]);
-    for position in range.clone() {
-        let at = u32::try_from(position - range.start).expect("a run has fewer than 2^32 rows");
-        while marks.peek().is_some_and(|m| *m < position) {
-            marks.next();
-        }
-        if marks.peek() == Some(&position) { hit.push(at) } else { plain.push(at) }
-    }
-    (plain, hit)
 }
 
 impl Piece {

@@ -15,24 +15,35 @@ use crate::plan::OrderColumn;
 const NULL_RANK: i128 = i128::MIN + 1;
 
 /// One column of two row sets.
-enum Pair {
-    Longs { left: ScalarBuffer<i64>, right: ScalarBuffer<i64>, descending: bool },
+enum Pair<'a> {
+    Longs { left: &'a [i64], right: &'a [i64], descending: bool },
     Any(DynComparator),
 }
 
+impl Pair<'_> {
+    #[inline]
+    fn compare(&self, i: usize, j: usize) -> Ordering {
+        match self {
+            Pair::Longs { left, right, descending: false } => left[i].cmp(&right[j]),
+            Pair::Longs { left, right, descending: true } => right[j].cmp(&left[i]),
+            Pair::Any(compare) => compare(i, j),
+        }
+    }
+}
+
 /// Compares rows of one set of columns with rows of another.
-pub(crate) struct RowCompare(Vec<Pair>);
+pub(crate) struct RowCompare<'a>(Vec<Pair<'a>>);
 
 /// A column to compare by, and how.
 pub(crate) type By = (usize, SortOptions);
 
-impl RowCompare {
+impl<'a> RowCompare<'a> {
     /// Compares rows of `left` with rows of `right` by the columns `by`.
     pub(crate) fn new(
-        left: &[ArrayRef],
-        right: &[ArrayRef],
+        left: &'a [ArrayRef],
+        right: &'a [ArrayRef],
         by: &[By],
-    ) -> Result<RowCompare, ArrowError> {
+    ) -> Result<RowCompare<'a>, ArrowError> {
         let pair = |(column, options): &By| pair(&left[*column], &right[*column], *options);
         Ok(RowCompare(by.iter().map(pair).collect::<Result<_, _>>()?))
     }
@@ -41,11 +52,7 @@ impl RowCompare {
     #[inline]
     pub(crate) fn compare(&self, i: usize, j: usize) -> Ordering {
         for pair in &self.0 {
-            let order = match pair {
-                Pair::Longs { left, right, descending: false } => left[i].cmp(&right[j]),
-                Pair::Longs { left, right, descending: true } => right[j].cmp(&left[i]),
-                Pair::Any(compare) => compare(i, j),
-            };
+            let order = pair.compare(i, j);
             if order != Ordering::Equal {
                 return order;
             }
@@ -54,16 +61,32 @@ impl RowCompare {
     }
 }
 
-fn pair(left: &ArrayRef, right: &ArrayRef, options: SortOptions) -> Result<Pair, ArrowError> {
-    if left.null_count() == 0
+/// Row `i` of `left` against row `j` of `right`, once: columns behind the first that differs are
+/// not looked at.
+pub(crate) fn compare_once(
+    (left, i): (&[ArrayRef], usize),
+    (right, j): (&[ArrayRef], usize),
+    by: &[By],
+) -> Result<Ordering, ArrowError> {
+    for (column, options) in by {
+        let order = pair(&left[*column], &right[*column], *options)?.compare(i, j);
+        if order != Ordering::Equal {
+            return Ok(order);
+        }
+    }
+    Ok(Ordering::Equal)
+}
+
+fn pair<'a>(
+    left: &'a ArrayRef,
+    right: &'a ArrayRef,
+    options: SortOptions,
+) -> Result<Pair<'a>, ArrowError> {
+    if let (Some(l), Some(r)) = (longs(left), longs(right))
+        && left.null_count() == 0
         && right.null_count() == 0
-        && let (Some(l), Some(r)) = (longs(left), longs(right))
     {
-        return Ok(Pair::Longs {
-            left: l.clone(),
-            right: r.clone(),
-            descending: options.descending,
-        });
+        return Ok(Pair::Longs { left: l, right: r, descending: options.descending });
     }
     Ok(Pair::Any(make_comparator(left, right, options)?))
 }
@@ -117,6 +140,14 @@ impl<'a> Ranks<'a> {
         Ok(Ranks { numbers, nulls: column.nulls(), order })
     }
 
+    /// The ranks of all rows, if they are the column's values.
+    pub(crate) fn short(&self) -> Option<&[i64]> {
+        match &self.numbers {
+            Numbers::Longs(v) if self.nulls.is_none() && !self.order.descending => Some(v),
+            _ => None,
+        }
+    }
+
     /// The rank of row `i`.
     #[inline]
     pub(crate) fn get(&self, i: usize) -> i128 {
@@ -135,6 +166,50 @@ impl<'a> Ranks<'a> {
 /// `rank` moved by `distance`. A null moves nowhere.
 pub(crate) fn moved(rank: i128, distance: i64) -> i128 {
     if rank.abs() == -NULL_RANK { rank } else { rank + i128::from(distance) }
+}
+
+/// Ranks of this size and below stay apart from the ends of 64 bits.
+const SHORT_RANK: i64 = 1 << 61;
+
+/// Ranks of neighbours, ascending.
+pub(crate) enum Line {
+    /// None is a null's, and all are far from the ends of 64 bits.
+    Short(Vec<i64>),
+    Long(Vec<i128>),
+}
+
+impl Line {
+    /// Ranks in whichever of the two they are; the other is empty.
+    pub(crate) fn new(short: Vec<i64>, long: Vec<i128>) -> Line {
+        let inside = |r: Option<&i64>| r.is_none_or(|r| (-SHORT_RANK..SHORT_RANK).contains(r));
+        if !long.is_empty() {
+            Line::Long(long)
+        } else if inside(short.first()) && inside(short.last()) {
+            Line::Short(short)
+        } else {
+            Line::Long(short.into_iter().map(i128::from).collect())
+        }
+    }
+}
+
+/// A place on the line.
+pub(crate) trait Rank: Copy + Ord {
+    /// So much further on.
+    fn moved(self, distance: i64) -> Self;
+}
+
+impl Rank for i64 {
+    #[inline]
+    fn moved(self, distance: i64) -> i64 {
+        self.saturating_add(distance)
+    }
+}
+
+impl Rank for i128 {
+    #[inline]
+    fn moved(self, distance: i64) -> i128 {
+        moved(self, distance)
+    }
 }
 
 /// Numbers of sub-partitions, as a column.

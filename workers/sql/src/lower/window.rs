@@ -68,7 +68,7 @@ impl Lowering<'_> {
             functions.iter().map(|f| Arc::new(Field::new(&f.name, f.output.clone(), true)));
         let fields: Vec<_> = schema.fields().iter().cloned().chain(outputs).collect();
         let (partition, order) = (group.partition, group.order);
-        let operator = Operator::Window { partition, order, functions };
+        let operator = Operator::Window { partition, order, derived: vec![], functions };
         self.push(operator, vec![input], Arc::new(Schema::new(fields)))
     }
 

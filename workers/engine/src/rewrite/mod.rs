@@ -3,6 +3,8 @@
 //! No rule moves an expression that can fail across a filter, a join or a window: what faults must
 //! not depend on the plan.
 
+mod late;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -30,6 +32,10 @@ pub fn rewrite(plan: &Plan) -> Result<Plan, InvalidNode> {
     let mut plan = live(&projected(plan)?)?;
     while let Some(fused) = fuse_windows(&plan)? {
         plan = live(&projected(&fused)?)?;
+    }
+    // Last: the other rules know windows whose columns are all their input's.
+    while let Some(derived) = late::derive(&plan)? {
+        plan = live(&projected(&derived)?)?;
     }
     Ok(plan)
 }
@@ -105,7 +111,7 @@ fn live(plan: &Plan) -> Result<Plan, InvalidNode> {
 }
 
 /// The column an expression is, if it is no more.
-fn bare(expr: &Expr) -> Option<usize> {
+pub(crate) fn bare(expr: &Expr) -> Option<usize> {
     expr.downcast_ref::<Column>().map(Column::index)
 }
 
@@ -118,7 +124,7 @@ fn picks(node: &Node) -> Option<Vec<usize>> {
 }
 
 /// `expr` with each column `c` read at `at(c)` instead.
-fn moved(expr: &Expr, schema: &SchemaRef, at: impl Fn(usize) -> usize) -> Expr {
+pub(crate) fn moved(expr: &Expr, schema: &SchemaRef, at: impl Fn(usize) -> usize) -> Expr {
     let one = |e: Expr| {
         Ok(match bare(&e) {
             None => Transformed::no(e),
@@ -184,10 +190,16 @@ struct Stack {
 impl Stack {
     fn at(plan: &Plan, upper: NodeId, readers: &[usize]) -> Option<Stack> {
         let node = &plan.nodes()[upper];
-        let Operator::Window { partition, order, functions } = &node.operator else { return None };
+        let Operator::Window { partition, order, functions, .. } = &node.operator else {
+            return None;
+        };
         let (between, lower) = between(plan, node.inputs[0], readers)?;
-        let Operator::Window { partition: theirs, order: their_order, functions: their_functions } =
-            &plan.nodes()[lower].operator
+        let Operator::Window {
+            partition: theirs,
+            order: their_order,
+            functions: their_functions,
+            ..
+        } = &plan.nodes()[lower].operator
         else {
             return None;
         };
@@ -256,7 +268,7 @@ impl Stack {
         let mut order = order.clone();
         order.iter_mut().for_each(|o| o.column = self.places[o.column]);
         let (partition, functions) = (self.partition.clone(), self.functions.clone());
-        let operator = Operator::Window { partition, order, functions };
+        let operator = Operator::Window { partition, order, derived: vec![], functions };
         let inputs = vec![node];
         node = copy.push(Node { operator, inputs, schema: schema.clone(), view: view.clone() })?;
         let own = upper.schema.fields().len() - self.places.len();
@@ -312,7 +324,7 @@ fn place(
 }
 
 /// Whether an expression has a value for every row.
-fn total(expr: &Expr, schema: &SchemaRef) -> bool {
+pub(crate) fn total(expr: &Expr, schema: &SchemaRef) -> bool {
     let whole = |e: &Expr| e.data_type(schema).is_ok_and(|t| t.is_integer());
     every(expr, |e| {
         e.downcast_ref::<Column>().is_some()
@@ -328,7 +340,7 @@ fn reads_only(expr: &Expr, width: usize) -> bool {
     every(expr, |e| bare(e).is_none_or(|c| c < width))
 }
 
-fn every(expr: &Expr, mut holds: impl FnMut(&Expr) -> bool) -> bool {
+pub(crate) fn every(expr: &Expr, mut holds: impl FnMut(&Expr) -> bool) -> bool {
     let mut all = true;
     let walked = expr.apply(|e| {
         all &= holds(e);
