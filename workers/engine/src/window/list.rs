@@ -190,7 +190,8 @@ impl List {
         if within.is_empty() {
             return Ok(within.start);
         }
-        let near = self.locate(near.unwrap_or(within.start + within.len() / 2)).0;
+        let near = near.unwrap_or(within.start + within.len() / 2);
+        let near = self.locate(near.clamp(within.start, within.end - 1)).0;
         let first = self.chunk_from(near, within.start);
         let last = self.chunk_from(near, within.end - 1);
         let below = |here: i128| here < rank || after && here == rank;
