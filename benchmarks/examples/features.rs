@@ -1,6 +1,7 @@
 //! The benchmark job, by Tidewatch: `dataflows/benchmark_features` over a generated lake.
 //!
 //!     cargo run --release --workspace --example features -- DATA [--workers N] [--durable FOLDER]
+//!         [--memory-mb N]
 //!
 //! Phases: cold (the whole lake), restatement (0.1 % of the campaign-hours), then fresh batches.
 //! *Visible* is when all changes have left the dataflow as columns; with `--durable` each phase
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
+use arrangement::Budget;
 use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
 use engine::ports::{Entry, Sink};
 use engine::rewrite::columns_read;
@@ -34,15 +36,18 @@ struct Args {
     data: PathBuf,
     workers: usize,
     durable: Option<PathBuf>,
+    /// Memory for state; the rest goes to the folder for temporary files.
+    memory_mb: Option<usize>,
 }
 
 fn args() -> Args {
-    let mut args = Args { data: PathBuf::new(), workers: 1, durable: None };
+    let mut args = Args { data: PathBuf::new(), workers: 1, durable: None, memory_mb: None };
     let mut given = std::env::args().skip(1);
     while let Some(arg) = given.next() {
         let mut value = || given.next().expect("a value follows");
         match arg.as_str() {
             "--workers" => args.workers = value().parse().expect("a number of workers"),
+            "--memory-mb" => args.memory_mb = value().parse().ok(),
             "--durable" => args.durable = Some(value().into()),
             _ => args.data = arg.into(),
         }
@@ -58,7 +63,7 @@ fn config(runtime: &Runtime, data: &Path, source: &sql::SourceDef) -> SourceConf
     SourceConfig::new(source.name.clone(), location, format, source.file_schema.clone(), 0)
 }
 
-fn sink(args: &Args, runtime: &Runtime, catalog: &Catalog) -> Arc<dyn Sink> {
+fn sink(args: &Args, runtime: &Runtime, catalog: &Catalog, budget: &Budget) -> Arc<dyn Sink> {
     let Some(folder) = &args.durable else { return Arc::new(Nowhere) };
     std::fs::create_dir_all(folder).expect("a folder");
     let here = std::env::current_dir().expect("a folder");
@@ -70,7 +75,9 @@ fn sink(args: &Args, runtime: &Runtime, catalog: &Catalog) -> Arc<dyn Sink> {
     let nonce = move || format!("{:016x}", drawn.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
     let outside = Outside { nonce: Arc::new(nonce), clock_us: Arc::new(|| 1_000_000) };
     let handle = runtime.handle().clone();
-    Arc::new(DeltaSink::new(store.expect("a store"), handle, incarnation, settings, outside))
+    let store = store.expect("a store");
+    let sink = DeltaSink::new(store, handle, incarnation, settings, outside);
+    Arc::new(sink.with_budget(budget.clone()))
 }
 
 /// Hand over `entry` and wait until it is committed; one line of figures.
@@ -117,7 +124,12 @@ fn main() {
     let store = Store::open(&args.data.display().to_string(), &BTreeMap::new(), &here);
     let reader = LakeReader::new(configs, store.expect("a store"), runtime.handle().clone());
     let reader = Arc::new(reader.asked(columns_read(&plan)));
-    let job = Job { plan, reader, sink: sink(&args, &runtime, &catalog), epoch: 1 };
+    let budget = match args.memory_mb {
+        None => Budget::unlimited(),
+        Some(mb) => Budget::new(&std::env::temp_dir(), mb << 20).expect("a disk"),
+    };
+    let sink = sink(&args, &runtime, &catalog, &budget);
+    let job = Job { plan, reader, sink, epoch: 1, budget: budget.clone() };
     let (feed, entries) = feed();
     let (tell, events) = channel();
     let cluster = Cluster::threads(args.workers);

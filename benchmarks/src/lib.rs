@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arrangement::Budget;
 use arrow::array::{ArrayRef, RecordBatch};
 use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
 use engine::ports::{
@@ -99,7 +100,13 @@ impl Dataflow {
         let catalog = Catalog::new(statements).expect("the bench's SQL");
         let plan = lower(&catalog).expect("the bench's SQL");
         let files = Memory::default();
-        let job = Job { plan, reader: Arc::new(files.clone()), sink: Arc::new(Nowhere), epoch: 1 };
+        let job = Job {
+            plan,
+            reader: Arc::new(files.clone()),
+            sink: Arc::new(Nowhere),
+            epoch: 1,
+            budget: Budget::unlimited(),
+        };
         let (feed, entries) = feed();
         let (tell, events) = channel();
         let workers = std::thread::spawn(move || {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arrangement::Budget;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use engine::ports::{
@@ -15,6 +16,14 @@ use engine::ports::{
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schemas::{Diff, Time};
+
+/// Memory for state: for every second seed none at all, so that everything goes to disk.
+pub fn budget(seed: u64) -> Budget {
+    match seed % 2 {
+        0 => Budget::unlimited(),
+        _ => Budget::new(&std::env::temp_dir(), 0).expect("a folder for temporary files"),
+    }
+}
 
 /// Source, path and etag of a file.
 type Key = (String, String, String);

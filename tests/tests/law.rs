@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schemas::normal::normalize;
 use sql::{Catalog, Oracle, compare, lower, parse};
-use tidewatch_tests::{Capture, Files};
+use tidewatch_tests::{Capture, Files, budget};
 
 const SOURCES: &str = "
 CREATE SOURCE t (k BIGINT, v BIGINT, s VARCHAR, d DECIMAL(18,4), f DOUBLE, h TIMESTAMP,
@@ -169,6 +169,7 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, size: usize) {
         reader: Arc::new(files.clone()),
         sink: Arc::new(capture.clone()),
         epoch: FIRST,
+        budget: budget(seed),
     };
     let (commits, committed) = mpsc::channel();
     let (feed, entries) = feed();

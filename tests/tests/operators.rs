@@ -14,7 +14,7 @@ use engine::plan::{
 use engine::ports::{Entry, SourceFile};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tidewatch_tests::{Capture, Files};
+use tidewatch_tests::{Capture, Files, budget};
 
 /// (k, v, s)
 type Row = (Option<i64>, Option<i64>, Option<String>);
@@ -325,6 +325,7 @@ fn follow(seed: u64, clusters: Vec<Cluster>, times: u64, burst: u64) {
         reader: Arc::new(files.clone()),
         sink: Arc::new(capture.clone()),
         epoch: 5,
+        budget: budget(seed),
     };
     let (commits, committed) = mpsc::channel();
     let (feed, entries) = feed();

@@ -11,6 +11,7 @@
 
 mod arrange;
 mod assemble;
+mod budget;
 mod chunk;
 mod columns;
 mod compare;
@@ -28,6 +29,7 @@ mod window;
 mod wire;
 
 pub use arrange::{Arranged, Tuning, arrange, arrange_local, arrange_tuned, updates_of};
+pub use budget::{Budget, Charge, Page};
 pub use chunk::{Batch, CHUNK_ROWS, Chunk, KEPT, SORTING, Spine};
 pub use exchange::{exchange, exchange_by, gather};
 pub use hash::{hash_columns, hash_seeded};

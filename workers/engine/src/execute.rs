@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
+use arrangement::Budget;
 use schemas::Time;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -69,6 +70,8 @@ pub struct Job {
     pub sink: Arc<dyn Sink>,
     /// The first time to commit: the incarnation's own.
     pub epoch: Time,
+    /// What state may take in memory.
+    pub budget: Budget,
 }
 
 /// What a run tells its leader.
@@ -180,8 +183,12 @@ impl Run<'_> {
         on_event: Rc<dyn Fn(Event)>,
     ) -> Result<(), PortError> {
         let id = WorkerId { index: worker.index(), peers: worker.peers() };
-        let context =
-            Context { reader: self.job.reader.clone(), failure: self.failure.clone(), worker: id };
+        let context = Context {
+            reader: self.job.reader.clone(),
+            failure: self.failure.clone(),
+            worker: id,
+            budget: self.job.budget.clone(),
+        };
         let committed = Rc::new(Cell::new(None));
         let ends = Ends {
             sink: self.job.sink.as_ref(),

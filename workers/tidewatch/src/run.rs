@@ -145,11 +145,14 @@ fn job(
     let outside = outside::outside();
     let plan = lower(catalog)?;
     let reader = LakeReader::new(sources, store.clone(), runtime.clone());
+    let budget = settings.memory.budget()?;
+    let sink = DeltaSink::new(store, runtime.clone(), incarnation, sink, outside);
     Ok(Job {
         reader: Arc::new(reader.asked(columns_read(&plan))),
         plan,
-        sink: Arc::new(DeltaSink::new(store, runtime.clone(), incarnation, sink, outside)),
+        sink: Arc::new(sink.with_budget(budget.clone())),
         epoch: briefing.start,
+        budget,
     })
 }
 

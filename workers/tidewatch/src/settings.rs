@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use arrangement::Budget;
 use serde::{Deserialize, Serialize};
 
 /// All settings, with their defaults.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub views: Views,
     /// How the log is kept.
     pub log: Log,
+    /// What state may take.
+    pub memory: Memory,
     /// Options of S3 stores (`endpoint`, `region`, `access_key_id`, `secret_access_key`,
     /// `allow_http`, …); `AWS_*` variables fill what is not set.
     pub s3: BTreeMap<String, String>,
@@ -71,6 +74,35 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Log { heartbeat_ms: 2_000, checkpoint_entries: 100 }
+    }
+}
+
+/// What state may take.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Memory {
+    /// MiB of memory for the state of a process; what is above goes to local disk. 0 is as much as
+    /// there is. What is read and written besides comes on top: some hundred MiB.
+    pub state_mib: u64,
+    /// The folder on local disk for that; empty is the system's folder for temporary files.
+    pub spill_folder: String,
+}
+
+impl Memory {
+    /// The memory that these settings grant.
+    pub fn budget(&self) -> Result<Budget> {
+        if self.state_mib == 0 {
+            return Ok(Budget::unlimited());
+        }
+        let folder = match self.spill_folder.as_str() {
+            "" => std::env::temp_dir(),
+            folder => folder.into(),
+        };
+        let bytes = usize::try_from(self.state_mib).unwrap_or(usize::MAX).saturating_mul(1 << 20);
+        Budget::new(&folder, bytes).with_context(|| {
+            let folder = folder.display();
+            format!("[memory] spill_folder '{folder}' takes no files: name a folder that does")
+        })
     }
 }
 

@@ -5,12 +5,13 @@
 //! table: totals are exact whatever the values are on the way.
 
 mod keys;
+mod pages;
 mod told;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use arrangement::{Lane, Updates};
+use arrangement::{Budget, Lane, Updates};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
@@ -21,6 +22,7 @@ use hashbrown::HashTable;
 pub(crate) use self::told::{Changed, Lane64};
 
 use self::keys::{Key, WORDS_MAX, Words, are_words, hash_bytes, hash_words};
+use self::pages::Pages;
 use crate::numbers::widen;
 use crate::plan::{Aggregate, AggregateKind};
 
@@ -124,7 +126,7 @@ pub(crate) struct Groups {
     /// Groups there ever were since the pages were made.
     made: usize,
     /// Records, `stride` words a group.
-    pages: Vec<Vec<i64>>,
+    pages: Pages,
     /// Words of a record before its numbers.
     base: usize,
     /// Words of a record: with the layout's lean width, or its whole.
@@ -147,6 +149,7 @@ impl Groups {
         layout: Layout,
         columns: &[usize],
         types: &[DataType],
+        budget: &Budget,
     ) -> Result<Groups, ArrowError> {
         let fields = types.iter().map(|t| SortField::new(t.clone()));
         let (keys, base) = match are_words(types) {
@@ -157,6 +160,7 @@ impl Groups {
             }
         };
         Ok(Groups {
+            pages: Pages::new(PAGE_GROUPS * (base + layout.lean), budget),
             stride: base + layout.lean,
             base,
             layout,
@@ -164,7 +168,6 @@ impl Groups {
             keys,
             table: HashTable::new(),
             made: 0,
-            pages: vec![],
             wide: HashMap::new(),
             loading: true,
             before: vec![],
@@ -202,7 +205,7 @@ impl Groups {
                 continue;
             }
             let start = self.start(*group);
-            let record = &mut self.pages[*group as usize / PAGE_GROUPS];
+            let record = self.pages.page_mut(*group as usize / PAGE_GROUPS);
             let record = &mut record[start + self.base..start + self.stride];
             record[0] += 1;
             let mut over = false;
@@ -322,7 +325,7 @@ impl Groups {
                 None => {
                     let group = self.make(nulls);
                     let start = self.start(group) + 1;
-                    self.pages[group as usize / PAGE_GROUPS][start..start + own.len()]
+                    self.pages.page_mut(group as usize / PAGE_GROUPS)[start..start + own.len()]
                         .copy_from_slice(own);
                     self.enter(hash, group);
                     group
@@ -351,11 +354,10 @@ impl Groups {
         let group = u32::try_from(self.made).expect("a worker has fewer than 2^32 groups");
         self.made += 1;
         if (group as usize).is_multiple_of(PAGE_GROUPS) {
-            self.pages.push(Vec::with_capacity(PAGE_GROUPS * self.stride));
+            self.pages.add();
         }
-        let page = &mut self.pages[group as usize / PAGE_GROUPS];
-        page.push(nulls | TOUCHED);
-        page.extend(std::iter::repeat_n(0, self.stride - 1));
+        let start = self.start(group);
+        self.pages.page_mut(group as usize / PAGE_GROUPS)[start] = nulls | TOUCHED;
         if !self.loading {
             self.before.push(Before { group, end: self.before_numbers.len() });
         }
@@ -386,7 +388,7 @@ impl Groups {
     #[inline]
     fn record(&self, group: u32) -> &[i64] {
         let start = self.start(group);
-        &self.pages[group as usize / PAGE_GROUPS][start..start + self.stride]
+        &self.pages.page(group as usize / PAGE_GROUPS)[start..start + self.stride]
     }
 
     /// The encoded key of a group; nothing if keys are words.
@@ -414,7 +416,7 @@ impl Groups {
             return group;
         }
         let start = self.start(group);
-        self.pages[group as usize / PAGE_GROUPS][start] |= TOUCHED;
+        self.pages.page_mut(group as usize / PAGE_GROUPS)[start] |= TOUCHED;
         for at in 0..self.stride - self.base {
             self.before_numbers.push(self.number(group, at));
         }
@@ -434,7 +436,7 @@ impl Groups {
             self.widen();
         }
         let start = self.start(group) + self.base;
-        let number = &mut self.pages[group as usize / PAGE_GROUPS][start + at];
+        let number = &mut self.pages.page_mut(group as usize / PAGE_GROUPS)[start + at];
         let sum = i128::from(*number).wrapping_add(value);
         match i64::try_from(sum) {
             Ok(sum) => *number = sum,
@@ -450,13 +452,12 @@ impl Groups {
     /// Make room for rows that are not counted.
     fn widen(&mut self) {
         let (lean, width) = (self.stride, self.base + self.layout.width);
-        for page in &mut self.pages {
-            let mut wider = Vec::with_capacity(PAGE_GROUPS * width);
-            for group in page.chunks(lean) {
-                wider.extend_from_slice(group);
-                wider.extend(std::iter::repeat_n(0, width - lean));
-            }
-            *page = wider;
+        let old = self.pages.take();
+        self.pages.clear(PAGE_GROUPS * width);
+        for p in 0..old.len() {
+            self.pages.add();
+            let records = old.page(p).chunks(lean).zip(self.pages.page_mut(p).chunks_mut(width));
+            records.for_each(|(was, is)| is[..lean].copy_from_slice(was));
         }
         self.stride = width;
     }

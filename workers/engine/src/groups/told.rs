@@ -50,7 +50,7 @@ impl Groups {
             let group = u32::try_from(self.drained).expect("a worker has fewer than 2^32 groups");
             self.drained += 1;
             let start = self.start(group);
-            self.pages[group as usize / PAGE_GROUPS][start] &= !TOUCHED;
+            self.pages.page_mut(group as usize / PAGE_GROUPS)[start] &= !TOUCHED;
             if (0..width).all(|at| self.number(group, at) == 0) {
                 gone.push(group);
             }
@@ -93,7 +93,7 @@ impl Groups {
             let Before { group, end } = self.before[self.drained];
             self.drained += 1;
             let start = self.start(group);
-            self.pages[group as usize / PAGE_GROUPS][start] &= !TOUCHED;
+            self.pages.page_mut(group as usize / PAGE_GROUPS)[start] &= !TOUCHED;
             let old = &self.before_numbers[from..end];
             // What was kept before may be less than what is kept now.
             let was_at = |at: usize| old.get(at).copied().unwrap_or(0);
@@ -178,7 +178,7 @@ impl Groups {
             ends.clear();
         }
         self.made = 0;
-        self.pages.clear();
+        self.pages.clear(PAGE_GROUPS * self.stride);
         self.wide.clear();
         self.loading = true;
         self.before.clear();
@@ -203,18 +203,18 @@ impl Groups {
         }
         let mut live: Vec<u32> = self.table.iter().copied().collect();
         live.sort_unstable();
-        let (pages, wide) = (std::mem::take(&mut self.pages), std::mem::take(&mut self.wide));
+        let (pages, wide) = (self.pages.take(), std::mem::take(&mut self.wide));
         let (bytes, ends) = match &mut self.keys {
             Keys::Words(_) => (vec![], vec![]),
             Keys::Rows { bytes, ends, .. } => (std::mem::take(bytes), std::mem::take(ends)),
         };
         self.clear();
         for old in live {
-            let (page, start) = (&pages[old as usize / PAGE_GROUPS], self.start(old));
+            let (page, start) = (pages.page(old as usize / PAGE_GROUPS), self.start(old));
             let record = &page[start..start + self.stride];
             let group = self.make(record[0]);
             let start = self.start(group);
-            self.pages[group as usize / PAGE_GROUPS][start..start + self.stride]
+            self.pages.page_mut(group as usize / PAGE_GROUPS)[start..start + self.stride]
                 .copy_from_slice(record);
             if !bytes.is_empty() {
                 self.keep_bytes(key(&bytes, &ends, old));

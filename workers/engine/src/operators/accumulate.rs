@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrangement::{Lane, Updates};
+use arrangement::{Budget, Lane, Updates};
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -48,12 +48,13 @@ pub(crate) fn render<'s>(
     let rows = match alone {
         true => rows,
         false => {
-            let groups = Groups::new(layout.clone(), keys, &types).map_err(&failed)?;
+            let groups =
+                Groups::new(layout.clone(), keys, &types, &Budget::unlimited()).map_err(&failed)?;
             partial(rows, groups, view, context)
         }
     };
     let own = if alone { keys } else { &first };
-    let groups = Groups::new(layout.clone(), own, &types).map_err(&failed)?;
+    let groups = Groups::new(layout.clone(), own, &types, &context.budget).map_err(&failed)?;
     let totals = Totals { groups, layout, scales, alone, backlog: Backlog::default(), at: None };
     let pact = arrangement::exchange(own.to_vec());
     let scope = rows.scope();

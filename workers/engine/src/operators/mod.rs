@@ -14,7 +14,7 @@ pub mod window;
 
 use std::sync::{Arc, Mutex};
 
-use arrangement::Updates;
+use arrangement::{Budget, Updates};
 use schemas::Time;
 use timely::container::NoopBuilder;
 use timely::dataflow::Stream;
@@ -65,4 +65,6 @@ pub(crate) struct Context {
     pub reader: Arc<dyn Reader>,
     pub failure: Failure,
     pub worker: WorkerId,
+    /// What state may take in memory.
+    pub budget: Budget,
 }

@@ -31,7 +31,8 @@ pub(crate) fn render<'s>(
         let message = format!("view '{view}': its window cannot be computed: {error}");
         PortError::new(PortErrorKind::Invalid, message)
     };
-    let state = WindowState::new(input, partition, order, derived, functions).map_err(&failed)?;
+    let state = WindowState::new(input, partition, order, derived, functions, &context.budget)
+        .map_err(&failed)?;
     let failure = context.failure.clone();
     let pact = arrangement::exchange(partition.clone());
     let scope = rows.scope();

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrangement::hash_columns;
+use arrangement::{Charge, hash_columns};
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::concat;
 use arrow::datatypes::DataType;
@@ -15,12 +15,17 @@ use arrow::error::ArrowError;
 use super::Shape;
 use super::order::{Line, Ranks, RowCompare, compare_once, longs, subs};
 
+/// Rows that go to disk in one file.
+const SETTLED_ROWS: usize = 1 << 15;
+
 /// Rows of one chunk: all columns, in order. A row that is there twice is two rows.
 pub(crate) struct Rows {
     pub columns: Vec<ArrayRef>,
     pub len: usize,
     /// Partitions: hash, and first row.
     parts: Vec<(u64, usize)>,
+    /// Bytes its columns take in memory; 0 if they are on disk.
+    pub resident: usize,
 }
 
 impl Rows {
@@ -39,7 +44,8 @@ impl Rows {
                 parts.push((hash, i));
             }
         }
-        Ok(Rows { columns, len, parts })
+        let resident = columns.iter().map(|c| bytes_of(c)).sum();
+        Ok(Rows { columns, len, parts, resident })
     }
 
     pub(crate) fn first_hash(&self) -> u64 {
@@ -116,7 +122,8 @@ impl List {
                 None => false,
                 Some(before) => {
                     let by = &shape.by_partition;
-                    compare_once((&before.columns, before.len - 1), (&chunk.columns, 0), by)?.is_eq()
+                    compare_once((&before.columns, before.len - 1), (&chunk.columns, 0), by)?
+                        .is_eq()
                 }
             };
             let new = chunk.parts.iter().skip(usize::from(goes_on));
@@ -301,6 +308,43 @@ impl List {
         }
     }
 
+    /// Put what is in memory on disk, as far as the disk takes it.
+    pub(crate) fn settle(&mut self, resident: &mut Charge) -> Result<(), ArrowError> {
+        let inside = |k: &usize| self.chunks[*k].resident > 0;
+        let inside: Vec<usize> = (0..self.chunks.len()).filter(inside).collect();
+        let mut at = 0;
+        while at < inside.len() {
+            let mut rows = 0;
+            let fits = |k: &&usize| {
+                rows += self.chunks[**k].len;
+                rows <= SETTLED_ROWS
+            };
+            let n = inside[at..].iter().take_while(fits).count().max(1);
+            let group = &inside[at..at + n];
+            at += n;
+            let column = |c: usize| {
+                let parts: Vec<&dyn Array> =
+                    group.iter().map(|k| self.chunks[*k].columns[c].as_ref()).collect();
+                concat(&parts)
+            };
+            let width = self.chunks[group[0]].columns.len();
+            let columns = (0..width).map(column).collect::<Result<Vec<_>, _>>()?;
+            let Some(columns) = resident.budget().spilled(&columns) else { return Ok(()) };
+            let mut start = 0;
+            let mut freed = 0;
+            for k in group {
+                let was = &self.chunks[*k];
+                let own = columns.iter().map(|c| c.slice(start, was.len)).collect();
+                start += was.len;
+                freed += was.resident;
+                let (len, parts) = (was.len, was.parts.clone());
+                self.chunks[*k] = Arc::new(Rows { columns: own, len, parts, resident: 0 });
+            }
+            resident.set(resident.bytes().saturating_sub(freed));
+        }
+        Ok(())
+    }
+
     /// Where the rows at `range` stand.
     pub(crate) fn line(&self, shape: &Shape, range: Range<usize>) -> Result<Line, ArrowError> {
         let mut short = Vec::with_capacity(range.len());
@@ -326,6 +370,12 @@ impl List {
         }
         all
     }
+}
+
+/// Bytes of the values of a column, about.
+fn bytes_of(column: &ArrayRef) -> usize {
+    let data = column.to_data();
+    data.get_slice_memory_size().unwrap_or(0)
 }
 
 /// The first of `range` that is not `below`, which holds for a prefix of it, looked for outward

@@ -125,22 +125,22 @@ fn one_partition(
 /// Rows that were taken away before they came, encoded whole: they cancel when they come.
 pub(crate) type Owed = BTreeMap<Box<[u8]>, i64>;
 
-/// The list with `changes` made.
+/// The list with `changes` made, and how many bytes more (or fewer) of it are in memory.
 pub(crate) fn apply(
     shape: &Shape,
     list: &List,
     changes: &Changes,
     owed: &mut Owed,
-) -> Result<(List, Edit), ArrowError> {
+) -> Result<(List, Edit, isize), ArrowError> {
     let mut merging =
-        Merging { shape, changes, owed, chunks: vec![], len: 0, edit: Edit::default() };
+        Merging { shape, changes, owed, chunks: vec![], len: 0, bytes: 0, edit: Edit::default() };
     let old = list.chunks();
     if old.is_empty() {
         match merging.owed.is_empty() && changes.rows.iter().all(|c| c.count > 0) {
             true => merging.load()?,
             false => merging.merge(None, 0, 0..changes.rows.len())?,
         }
-        return Ok((List::new(merging.chunks), merging.edit));
+        return Ok((List::new(merging.chunks), merging.edit, merging.bytes));
     }
     let mut next = 0;
     let mut done = 0;
@@ -167,7 +167,7 @@ pub(crate) fn apply(
         done = owner + 1;
     }
     merging.keep(&old[done..]);
-    Ok((List::new(merging.chunks), merging.edit))
+    Ok((List::new(merging.chunks), merging.edit, merging.bytes))
 }
 
 struct Merging<'a> {
@@ -176,6 +176,8 @@ struct Merging<'a> {
     owed: &'a mut Owed,
     chunks: Vec<Arc<Rows>>,
     len: usize,
+    /// Bytes of chunks in memory: more than before.
+    bytes: isize,
     edit: Edit,
 }
 
@@ -197,7 +199,9 @@ impl Merging<'_> {
     }
 
     fn push(&mut self, columns: Vec<ArrayRef>, len: usize) -> Result<(), ArrowError> {
-        self.chunks.push(Arc::new(Rows::new(self.shape, columns, len)?));
+        let chunk = Rows::new(self.shape, columns, len)?;
+        self.bytes += chunk.resident as isize;
+        self.chunks.push(Arc::new(chunk));
         self.len += len;
         Ok(())
     }
@@ -229,6 +233,7 @@ impl Merging<'_> {
         let empty: Vec<ArrayRef> = columns.iter().map(|c| c.slice(0, 0)).collect();
         let own = chunk.map_or(&empty, |c| &c.columns);
         let len = chunk.map_or(0, |c| c.len);
+        self.bytes -= chunk.map_or(0, |c| c.resident) as isize;
         let compare = RowCompare::new(own, columns, &self.shape.by_all)?;
         let hash = |at: usize| chunk.map_or(0, |c| c.hash(at));
         let mut laid = Laid::default();

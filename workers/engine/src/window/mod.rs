@@ -29,7 +29,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrangement::{Lane, Updates};
+use arrangement::{Budget, Charge, Lane, Updates};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -66,6 +66,8 @@ pub(crate) struct WindowState {
     loading: bool,
     work: Option<Work>,
     visited: u64,
+    /// Bytes of the list's chunks that are in memory.
+    resident: Charge,
 }
 
 /// What is fixed: how rows are sorted, and how far they see.
@@ -126,6 +128,7 @@ impl WindowState {
         order: &[OrderColumn],
         derived: &[Derived],
         functions: &[WindowFunction],
+        budget: &Budget,
     ) -> Result<Self, ArrowError> {
         let width = input.fields().len();
         let computed: Vec<Computed> = derived.iter().map(|d| Computed::new(d, input)).collect();
@@ -161,6 +164,7 @@ impl WindowState {
             loading: false,
             work: None,
             visited: 0,
+            resident: budget.charge(),
         })
     }
 
@@ -267,8 +271,13 @@ impl WindowState {
             all.columns.push(numbers);
         }
         let changes = Changes::sorted(&self.shape, &all)?;
-        let (new, edit) = apply(&self.shape, &self.list, &changes, &mut self.owed)?;
-        Ok((std::mem::replace(&mut self.list, new), changes, edit))
+        let (new, edit, bytes) = apply(&self.shape, &self.list, &changes, &mut self.owed)?;
+        self.resident.set(self.resident.bytes().saturating_add_signed(bytes));
+        let old = std::mem::replace(&mut self.list, new);
+        if self.resident.budget().is_over() {
+            self.list.settle(&mut self.resident)?;
+        }
+        Ok((old, changes, edit))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrangement::{Lane, Updates};
+use arrangement::{Budget, Lane, Updates};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use rand::rngs::StdRng;
@@ -44,8 +44,15 @@ fn restate_one(hours: i64) -> (u64, usize) {
         within: vec![],
         output: DataType::Int64,
     };
-    let mut state = WindowState::new(&Arc::new(Schema::new(fields)), &[0], &[order], &[], &[week])
-        .expect("a window over integers");
+    let mut state = WindowState::new(
+        &Arc::new(Schema::new(fields)),
+        &[0],
+        &[order],
+        &[],
+        &[week],
+        &Budget::unlimited(),
+    )
+    .expect("a window over integers");
     state.push(rows(&(0..hours).collect::<Vec<_>>(), 3, 1));
     assert_eq!(finish(&mut state) as i64, hours);
     let before = state.visited();
@@ -133,8 +140,9 @@ fn differences_add_up_to_the_view_across_chunk_borders() {
         let fields = names.map(|n| Field::new(n, DataType::Int64, true)).to_vec();
         let order = OrderColumn { column: 1, descending: false, nulls_first: false };
         let schema = Arc::new(Schema::new(fields));
-        let mut state = WindowState::new(&schema, &[0], &[order], &[], &functions())
-            .expect("a window over integers");
+        let mut state =
+            WindowState::new(&schema, &[0], &[order], &[], &functions(), &Budget::unlimited())
+                .expect("a window over integers");
         let mut held: BTreeMap<Row, i64> = BTreeMap::new();
         let mut view: BTreeMap<Output, i64> = BTreeMap::new();
         for step in 0..40 {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrangement::{Budget, Charge};
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch, RecordBatchOptions,
     downcast_primitive,
@@ -51,10 +52,12 @@ pub(crate) struct Changes {
     retractions: usize,
     /// Rows from which consolidating is tried again.
     dense_at: usize,
+    /// Bytes of the batches that are in memory.
+    resident: Charge,
 }
 
 impl Changes {
-    pub(crate) fn new(hash: RowHash) -> Changes {
+    pub(crate) fn new(hash: RowHash, budget: &Budget) -> Changes {
         Changes {
             hash,
             batches: Arc::default(),
@@ -63,6 +66,7 @@ impl Changes {
             rows: 0,
             retractions: 0,
             dense_at: DENSE_ROWS,
+            resident: budget.charge(),
         }
     }
 
@@ -85,13 +89,24 @@ impl Changes {
         self.retractions += diffs.iter().filter(|d| **d < 0).count();
         self.hashes.push((self.hash)(batch.columns(), batch.num_rows()));
         self.diffs.push(diffs.iter().any(|d| *d != 1).then(|| diffs.to_vec()));
+        // On disk if there is more in memory than should be; later reads do not notice.
+        let budget = self.resident.budget();
+        let spilled = if budget.is_over() { budget.spilled(batch.columns()) } else { None };
+        let spilled = spilled.map(|c| RecordBatch::try_new(batch.schema(), c));
+        let batch = match spilled {
+            Some(Ok(spilled)) => spilled,
+            _ => {
+                self.resident.add(batch.get_array_memory_size());
+                batch
+            }
+        };
         Arc::make_mut(&mut self.batches).push(batch);
     }
 
     fn consolidate(&mut self) -> Result<(), ArrowError> {
         let Some(schema) = self.batches.first().map(RecordBatch::schema) else { return Ok(()) };
         let rows = consolidate(&self.batches, self.rows(self.places()));
-        let mut dense = Changes::new(self.hash);
+        let mut dense = Changes::new(self.hash, self.resident.budget());
         for part in rows.chunks(GATHERED_ROWS) {
             let places: Vec<Place> = part.iter().map(|r| r.place).collect();
             let diffs: Vec<Diff> = part.iter().map(|r| r.copies).collect();

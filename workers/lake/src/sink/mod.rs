@@ -17,6 +17,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrangement::Budget;
 use engine::ports::{Committer, PortError, PortErrorKind, Sink, ViewSpec, ViewWriter, WorkerId};
 use schemas::Time;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,7 @@ pub struct DeltaSink {
     incarnation: Incarnation,
     settings: SinkSettings,
     outside: Outside,
+    budget: Budget,
     hash: changes::RowHash,
 }
 
@@ -73,7 +75,13 @@ impl DeltaSink {
         outside: Outside,
     ) -> Self {
         let hash = layout::row_hashes;
-        DeltaSink { store, runtime, incarnation, settings, outside, hash }
+        let budget = Budget::unlimited();
+        DeltaSink { store, runtime, incarnation, settings, outside, budget, hash }
+    }
+
+    /// With this much memory for rows that wait to be written.
+    pub fn with_budget(self, budget: Budget) -> Self {
+        DeltaSink { budget, ..self }
     }
 
     fn folder(&self, view: &str) -> Result<String, PortError> {

@@ -213,6 +213,7 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
+    use arrangement::Budget;
     use std::collections::BTreeMap;
 
     use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
@@ -245,7 +246,7 @@ mod tests {
     }
 
     fn changes(rules: &Rules, pushed: &[Vec<(Pair, i64)>]) -> Changes {
-        let mut changes = Changes::new(rules.hash);
+        let mut changes = Changes::new(rules.hash, &Budget::unlimited());
         for part in pushed {
             let (pairs, diffs): (Vec<Pair>, Vec<i64>) = part.iter().cloned().unzip();
             changes.push(batch(rules, &pairs), &diffs).expect("fits");
@@ -346,7 +347,7 @@ mod tests {
     #[test]
     fn changes_that_undo_each_other_take_no_memory() {
         let rules = rules(row_hashes, 10);
-        let mut changes = Changes::new(rules.hash);
+        let mut changes = Changes::new(rules.hash, &Budget::unlimited());
         for round in 0..300 {
             let pairs: Vec<Pair> = (0..1_000).map(|k| (k, None)).collect();
             // Every second round undoes the one before.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use arrangement::Budget;
 use arrow::array::{ArrayRef, RecordBatch};
 use engine::ports::{PortError, PortErrorKind, Staged, ViewSpec, ViewWriter, WorkerId};
 use futures::future::BoxFuture;
@@ -39,6 +40,7 @@ pub(crate) struct Writer {
     rules: Arc<Rules>,
     /// Live files of this worker's buckets, in order of (bucket, lo).
     files: BTreeMap<(i64, u64), Owned>,
+    budget: Budget,
     /// Changes since the last stage.
     pending: Changes,
     /// Nothing was staged yet: what comes is the whole view.
@@ -78,7 +80,8 @@ impl Writer {
             epoch: sink.incarnation.epoch,
             worker,
             time_column: view.time_column,
-            pending: Changes::new(rules.hash),
+            pending: Changes::new(rules.hash, &sink.budget),
+            budget: sink.budget.clone(),
             rules: Arc::new(rules),
             files,
             first: true,
@@ -253,7 +256,8 @@ impl ViewWriter for Writer {
     }
 
     fn stage(&mut self, time: Time) -> Result<Staged, PortError> {
-        let changes = std::mem::replace(&mut self.pending, Changes::new(self.rules.hash));
+        let changes =
+            std::mem::replace(&mut self.pending, Changes::new(self.rules.hash, &self.budget));
         let changes = Arc::new(changes);
         let mut done = Done::default();
         let plans = match std::mem::replace(&mut self.first, false) {
