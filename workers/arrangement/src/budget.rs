@@ -18,6 +18,10 @@ use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use memmap2::{Mmap, MmapMut};
 
+use crate::run::Run;
+use crate::spill::{Offered, Spill, Stored};
+use crate::wire;
+
 /// Memory for state, shared by everything that holds some. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Budget(Option<Arc<Limited>>);
@@ -59,9 +63,9 @@ impl Budget {
         }))))
     }
 
-    /// Whether more is in memory than should be.
+    /// Whether as much is in memory as may be, or more.
     pub fn is_over(&self) -> bool {
-        let over = |l: &Arc<Limited>| l.used_bytes.load(Ordering::Relaxed) > l.limit_bytes;
+        let over = |l: &Arc<Limited>| l.used_bytes.load(Ordering::Relaxed) >= l.limit_bytes;
         self.0.as_ref().is_some_and(over)
     }
 
@@ -108,6 +112,30 @@ impl Budget {
                 None
             }
         }
+    }
+}
+
+impl Spill for Budget {
+    fn offer(&mut self, run: &Run) -> Offered {
+        let Some(limited) = &self.0 else { return Offered::Kept(None) };
+        if self.is_over() {
+            match limited.run(run) {
+                Ok(stored) => return Offered::Stored(Arc::new(stored)),
+                Err(_) => limited.failed.fetch_add(1, Ordering::Relaxed),
+            };
+        }
+        let mut charge = self.charge();
+        charge.set(run.bytes());
+        Offered::Kept(Some(charge))
+    }
+}
+
+/// A run on disk.
+struct StoredRun(Mmap);
+
+impl Stored for StoredRun {
+    fn load(&self) -> Run {
+        wire::read_run(&self.0[..]).unwrap_or_else(|e| panic!("a chunk on disk: {e}"))
     }
 }
 
@@ -165,6 +193,15 @@ impl Limited {
             }
         }
         Err(Error::other("a file that was just written has no rows"))
+    }
+
+    fn run(&self, run: &Run) -> Result<StoredRun> {
+        let file = tempfile::tempfile_in(&self.folder)?;
+        let mut writer = BufWriter::with_capacity(1 << 20, &file);
+        wire::write_run(run, &mut writer)?;
+        writer.flush()?;
+        self.spilled_bytes.fetch_add(file.metadata()?.len(), Ordering::Relaxed);
+        Ok(StoredRun(mapped(&file)?))
     }
 
     fn page(&self, words: usize) -> Result<Page> {
@@ -235,7 +272,7 @@ mod tests {
         a.set(80);
         b.add(30);
         assert!(budget.is_over());
-        a.set(60);
+        a.set(69);
         assert!(!budget.is_over());
         drop(a);
         assert_eq!(budget.used_bytes(), 30);

@@ -14,10 +14,11 @@ use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
 use crate::assemble::Assembly;
+use crate::budget::Charge;
 use crate::compare::RowOrder;
 use crate::merge::{advance, merge};
 use crate::run::Run;
-use crate::spill::{self, Stored};
+use crate::spill::{self, Offered, Stored};
 
 /// The use of a chunk in the batcher.
 pub const SORTING: bool = false;
@@ -38,6 +39,8 @@ pub struct Chunk<const USE: bool, const ROWS: usize> {
 #[derive(Clone)]
 enum Body {
     Resident(Arc<Run>),
+    /// In memory, settled and counted.
+    Counted(Arc<Run>, Arc<Charge>),
     Stored(Arc<dyn Stored>),
 }
 
@@ -66,7 +69,7 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
     /// The rows; read back if they are spilled.
     pub fn run(&self) -> Arc<Run> {
         match &self.body {
-            Body::Resident(run) => Arc::clone(run),
+            Body::Resident(run) | Body::Counted(run, _) => Arc::clone(run),
             Body::Stored(stored) => Arc::new(stored.load()),
         }
     }
@@ -100,10 +103,14 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
         if run.len() * 4 < run.allocated {
             self.body = Body::Resident(Arc::new(run.compact()));
         }
-        if let (KEPT, Body::Resident(run)) = (USE, &self.body)
-            && let Some(stored) = spill::offer(run)
-        {
-            self.body = Body::Stored(stored);
+        if let (KEPT, Body::Resident(run)) = (USE, &self.body) {
+            match spill::offer(run) {
+                Offered::Stored(stored) => self.body = Body::Stored(stored),
+                Offered::Kept(Some(charge)) => {
+                    self.body = Body::Counted(Arc::clone(run), Arc::new(charge));
+                }
+                Offered::Kept(None) => {}
+            }
         }
         self
     }

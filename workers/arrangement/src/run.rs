@@ -62,6 +62,13 @@ impl Run {
         self.times.len()
     }
 
+    /// Bytes of its columns, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let columns = self.keys.iter().chain(&self.values);
+        let data: usize = columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        data + 8 * self.hashes.len() + 4 * self.ends.len()
+    }
+
     /// No rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

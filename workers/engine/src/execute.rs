@@ -183,6 +183,8 @@ impl Run<'_> {
         on_event: Rc<dyn Fn(Event)>,
     ) -> Result<(), PortError> {
         let id = WorkerId { index: worker.index(), peers: worker.peers() };
+        // Arrangements settle their chunks without being told by whom.
+        arrangement::spill::install(Some(Box::new(self.job.budget.clone())));
         let context = Context {
             reader: self.job.reader.clone(),
             failure: self.failure.clone(),

@@ -12,6 +12,7 @@ mod numbers;
 mod operators;
 pub mod plan;
 pub mod ports;
+mod records;
 mod render;
 pub mod rewrite;
 mod window;

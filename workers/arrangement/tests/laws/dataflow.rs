@@ -9,7 +9,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use schemas::Time;
-use tidewatch_arrangement::spill::{self, FileSpill};
+use tidewatch_arrangement::Budget;
+use tidewatch_arrangement::spill;
 use tidewatch_arrangement::{
     Arranged, Batch, Evaluate, Evaluated, Groups, Lane, Tuning, Updates, arrange, arrange_tuned,
     exchange, join, join_tuned, reduce_tuned, updates_of,
@@ -241,8 +242,8 @@ fn run<const ROWS: usize>(
     let config = Config { communication: (setting.communication)(), worker: Default::default() };
     let guards = timely::execute(config, move |worker| {
         let directory = tempfile::tempdir().unwrap();
-        let file_spill = || Box::new(FileSpill::new(directory.path().into(), 1)) as Box<_>;
-        spill::install(setting.spilled.then(file_spill));
+        let disk = || Box::new(Budget::new(directory.path(), 0).unwrap()) as Box<_>;
+        spill::install(setting.spilled.then(disk));
         let mut inputs =
             [(); 2].map(|()| InputHandle::<Time, CapacityContainerBuilder<Updates>>::new());
         let probes = worker.dataflow::<Time, _, _>(|scope| {

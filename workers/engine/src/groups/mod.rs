@@ -21,7 +21,8 @@ use hashbrown::HashTable;
 
 pub(crate) use self::told::{Changed, Lane64};
 
-use self::keys::{Key, WORDS_MAX, Words, are_words, hash_bytes, hash_words};
+pub(crate) use self::keys::hash_bytes;
+use self::keys::{Key, WORDS_MAX, Words, are_words, hash_words};
 use self::pages::Pages;
 use crate::numbers::widen;
 use crate::plan::{Aggregate, AggregateKind};

@@ -34,11 +34,6 @@ impl Pages {
         }
     }
 
-    /// Words of a page.
-    pub(crate) fn page_words(&self) -> usize {
-        self.words
-    }
-
     #[inline]
     pub(crate) fn page(&self, page: usize) -> &[i64] {
         match &self.pages[page] {
