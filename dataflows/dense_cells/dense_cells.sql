@@ -12,48 +12,67 @@ CREATE VIEW campaign_places AS
 SELECT c.campaign_id, c.platform, c.account_id, a.currency, a.tz, c.launch_hour
 FROM campaigns c JOIN accounts a ON c.account_id = a.account_id;
 
-CREATE VIEW campaign_clock AS
-SELECT c.campaign_id, c.platform, c.account_id, c.currency, c.tz, h.metric_hour
-FROM campaign_places c JOIN hours h ON c.platform = h.platform AND h.metric_hour >= c.launch_hour;
+CREATE VIEW ad_places AS
+SELECT a.ad_id, a.adset_id, a.campaign_id, c.platform, c.account_id, c.currency, c.tz, a.launch_hour
+FROM ads a JOIN campaign_places c ON a.campaign_id = c.campaign_id;
 
-CREATE VIEW ad_clock AS
-SELECT a.ad_id, a.adset_id, a.campaign_id, a.platform, a.account_id, a.currency, a.tz, h.metric_hour
-FROM (SELECT d.ad_id, d.adset_id, d.campaign_id, c.platform, c.account_id, c.currency, c.tz,
-             d.launch_hour
-      FROM ads d JOIN campaign_places c ON d.campaign_id = c.campaign_id) a
-JOIN hours h ON a.platform = h.platform AND h.metric_hour >= a.launch_hour;
+-- A row of zeros for each hour that was delivered, and a row for each that was reported. Adding
+-- them up keeps one cell per ad and hour; a LEFT JOIN would keep three.
+CREATE VIEW ad_marks AS
+SELECT p.ad_id, p.adset_id, p.campaign_id, p.platform, p.account_id, p.currency, p.tz, h.metric_hour,
+       1 AS delivered, 0 AS reported, 0 AS impressions, 0 AS clicks, 0 AS cost_micros
+FROM ad_places p JOIN hours h ON p.platform = h.platform AND h.metric_hour >= p.launch_hour
+UNION ALL
+SELECT p.ad_id, p.adset_id, p.campaign_id, p.platform, p.account_id, p.currency, p.tz, f.metric_hour,
+       0 AS delivered, 1 AS reported, f.impressions, f.clicks, f.cost_micros
+FROM ad_hours f JOIN ad_places p
+  ON f.ad_id = p.ad_id AND f.platform = p.platform AND f.metric_hour >= p.launch_hour;
 
--- An account may change the attribution window of its main numbers: one row per hour all the same.
-CREATE VIEW reported_campaign_cells AS
-SELECT campaign_id, platform, metric_hour,
-       sum(impressions) AS impressions, sum(clicks) AS clicks, sum(cost_micros) AS cost_micros,
-       sum(conversions) AS conversions, sum(conversions_value_micros) AS value_micros
-FROM ad_metrics
-GROUP BY campaign_id, platform, metric_hour;
+CREATE VIEW ad_cells AS
+SELECT ad_id, adset_id, campaign_id, platform, account_id, currency, tz, metric_hour,
+       sum(reported) > 0 AS reported, sum(impressions) AS impressions, sum(clicks) AS clicks,
+       sum(cost_micros) AS cost_micros
+FROM ad_marks
+GROUP BY ad_id, adset_id, campaign_id, platform, account_id, currency, tz, metric_hour
+HAVING sum(delivered) > 0;
 
 -- ad_id, adset_id, campaign_id, platform, account_id; metric_hour: UTC.
 -- local_day, local_hour: of the account's clocks, local_hour without a zone.
 -- reported: the platform had a row; impressions, clicks: count; cost_micros: 10^-6 of currency.
 CREATE MATERIALIZED VIEW dense_ad_cells WITH (time_column = 'metric_hour') AS
-SELECT c.ad_id, c.adset_id, c.campaign_id, c.platform, c.account_id, c.currency, c.metric_hour,
-       local_day(c.metric_hour, c.tz) AS local_day, local_hour(c.metric_hour, c.tz) AS local_hour,
-       f.impressions IS NOT NULL AS reported,
-       coalesce(f.impressions, 0) AS impressions, coalesce(f.clicks, 0) AS clicks,
-       coalesce(f.cost_micros, 0) AS cost_micros
-FROM ad_clock c LEFT JOIN ad_hours f
-  ON c.platform = f.platform AND c.ad_id = f.ad_id AND c.metric_hour = f.metric_hour;
+SELECT ad_id, adset_id, campaign_id, platform, account_id, currency, metric_hour,
+       local_day(metric_hour, tz) AS local_day, local_hour(metric_hour, tz) AS local_hour,
+       reported, impressions, clicks, cost_micros
+FROM ad_cells;
+
+CREATE VIEW campaign_marks AS
+SELECT p.campaign_id, p.platform, p.account_id, p.currency, p.tz, h.metric_hour,
+       1 AS delivered, 0 AS reported, 0 AS impressions, 0 AS clicks, 0 AS cost_micros,
+       CAST(0 AS DECIMAL(18,6)) AS conversions, 0 AS value_micros
+FROM campaign_places p JOIN hours h ON p.platform = h.platform AND h.metric_hour >= p.launch_hour
+UNION ALL
+SELECT p.campaign_id, p.platform, p.account_id, p.currency, p.tz, f.metric_hour,
+       0 AS delivered, 1 AS reported, f.impressions, f.clicks, f.cost_micros,
+       f.conversions, f.conversions_value_micros AS value_micros
+FROM ad_metrics f JOIN campaign_places p
+  ON f.campaign_id = p.campaign_id AND f.platform = p.platform AND f.metric_hour >= p.launch_hour;
+
+CREATE VIEW campaign_cells_by_clock AS
+SELECT campaign_id, platform, account_id, currency, tz, metric_hour,
+       sum(reported) > 0 AS reported, sum(impressions) AS impressions, sum(clicks) AS clicks,
+       sum(cost_micros) AS cost_micros, sum(conversions) AS conversions,
+       sum(value_micros) AS value_micros
+FROM campaign_marks
+GROUP BY campaign_id, platform, account_id, currency, tz, metric_hour
+HAVING sum(delivered) > 0;
 
 -- The same per campaign; conversions: attributed in the account's main window, fractional;
 -- value_micros: their value, 10^-6 of currency; tz: IANA zone of the account.
 CREATE MATERIALIZED VIEW dense_campaign_cells WITH (time_column = 'metric_hour') AS
-SELECT c.campaign_id, c.platform, c.account_id, c.currency, c.tz, c.metric_hour,
-       local_day(c.metric_hour, c.tz) AS local_day, local_hour(c.metric_hour, c.tz) AS local_hour,
-       f.impressions IS NOT NULL AS reported,
-       coalesce(f.impressions, 0) AS impressions, coalesce(f.clicks, 0) AS clicks,
-       coalesce(f.cost_micros, 0) AS cost_micros, coalesce(f.conversions, 0) AS conversions,
-       coalesce(f.value_micros, 0) AS value_micros
-FROM campaign_clock c LEFT JOIN reported_campaign_cells f
-  ON c.campaign_id = f.campaign_id AND c.platform = f.platform AND c.metric_hour = f.metric_hour;
+SELECT campaign_id, platform, account_id, currency, tz, metric_hour,
+       local_day(metric_hour, tz) AS local_day, local_hour(metric_hour, tz) AS local_hour,
+       reported, impressions, clicks, cost_micros, conversions, value_micros
+FROM campaign_cells_by_clock;
 
 CREATE VIEW campaign_day_sums AS
 SELECT campaign_id, platform, account_id, currency, tz, local_day, count(*) AS hours,

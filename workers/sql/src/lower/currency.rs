@@ -7,7 +7,6 @@
 //! is believed to know.
 
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::Result;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 use super::Lowering;
@@ -17,25 +16,37 @@ use crate::statement::StatementKind;
 
 const CURRENCY: &str = "currency";
 
+/// What to write instead.
+const INSTEAD: &str = "add currency to GROUP BY (PARTITION BY), or keep one WHERE currency = 'USD', \
+    or add up per currency, JOIN exchange_rates and sum(convert_micros(…)): see \
+    dataflows/exchange_rates";
+
 impl Lowering<'_> {
     pub(crate) fn refuse_mixed_currencies(&self, plan: &LogicalPlan) -> Result<(), SqlError> {
-        let mut found = None;
-        plan.apply_with_subqueries(|node| {
-            found = mixed(self.catalog, node);
-            Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        let Some(Mixed { sum, written, amount }) = found else { return Ok(()) };
-        let what = format!(
-            "{sum}({written}) adds up different currencies: {}.{} is in the row's currency",
-            amount.source, amount.column
-        );
-        Err(self.refuse(
-            &written,
-            &what,
-            "add currency to GROUP BY (PARTITION BY), or keep one WHERE currency = 'USD', or add up \
-             per currency, JOIN exchange_rates and sum(convert_micros(…)): see dataflows/exchange_rates",
-        ))
+        match find(self.catalog, plan)? {
+            None => Ok(()),
+            Some(mixed) => Err(self.refuse(&mixed.written, &mixed.what(), INSTEAD)),
+        }
     }
+}
+
+/// A warning about a query over `catalog`'s views that adds up several currencies. Views that do
+/// are refused; whoever only looks is told.
+///
+/// # Errors
+/// None that a planned query has.
+pub fn mixed_currencies(catalog: &Catalog, plan: &LogicalPlan) -> Result<Option<String>, SqlError> {
+    let warning = |mixed: Mixed| format!("{}\n  hint: {INSTEAD}", mixed.what());
+    Ok(find(catalog, plan)?.map(warning))
+}
+
+fn find(catalog: &Catalog, plan: &LogicalPlan) -> Result<Option<Mixed>, SqlError> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        found = mixed(catalog, node);
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 /// A column of a source that holds amounts in the row's currency.
@@ -49,6 +60,15 @@ struct Mixed {
     sum: String,
     written: String,
     amount: Amount,
+}
+
+impl Mixed {
+    fn what(&self) -> String {
+        let Mixed { sum, written, amount: Amount { source, column } } = self;
+        format!(
+            "{sum}({written}) adds up different currencies: {source}.{column} is in the row's currency"
+        )
+    }
 }
 
 /// The first such sum of `node` itself.

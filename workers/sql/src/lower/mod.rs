@@ -6,6 +6,7 @@ mod expr;
 mod join;
 mod window;
 
+pub use currency::mixed_currencies;
 pub(crate) use expr::physical;
 
 use std::collections::HashMap;
