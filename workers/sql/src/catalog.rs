@@ -185,7 +185,7 @@ fn register(context: &SessionContext, name: &str, schema: &SchemaRef) -> Result<
 }
 
 /// The same columns, all nullable: what the engine's rows are.
-fn nullable(schema: &SchemaRef) -> SchemaRef {
+pub(crate) fn nullable(schema: &SchemaRef) -> SchemaRef {
     let field = |f: &Arc<Field>| f.as_ref().clone().with_nullable(true);
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }

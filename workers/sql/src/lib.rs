@@ -16,7 +16,7 @@ mod statement;
 pub use catalog::{Catalog, SourceDef, ViewDef};
 pub use compare::{Difference, compare};
 pub use error::{Place, SqlError, SqlErrorKind};
-pub use lower::lower;
+pub use lower::{lower, mixed_currencies};
 pub use oracle::{Oracle, query};
 pub use parse::parse;
 pub use session::query_session;

@@ -145,6 +145,8 @@ pub struct Follow {
 #[command(after_help = "Examples:
   tidewatch sql --lake ./lake 'SHOW TABLES'
   tidewatch sql --lake ./lake --format csv 'SELECT campaign_id, roas_7d FROM campaign_features'
+  tidewatch sql --lake ./lake \"SELECT local_day(metric_hour, 'Asia/Kolkata') AS day, count(*)
+    FROM campaign_features GROUP BY 1\"                      functions of our own: see README.md
   echo 'SELECT * FROM faults' | tidewatch sql --lake ./lake -")]
 pub struct Sql {
     /// The query; `-` reads it from standard input.

@@ -66,6 +66,9 @@ async fn answer(
     let context = sql::query_session();
     register(&context, store, catalog, published).await?;
     let frame = sql::query(&context, query.trim().trim_end_matches(';')).await?;
+    if let Some(warning) = sql::mixed_currencies(catalog, frame.logical_plan())? {
+        eprintln!("warning: {warning}");
+    }
     let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
     let batches = frame.collect().await.map_err(sql::SqlError::from)?;
     Ok((schema, batches))

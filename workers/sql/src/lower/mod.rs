@@ -1,10 +1,12 @@
 //! Views to a plan. Everything that is not maintained is refused here.
 
 mod aggregate;
+mod currency;
 mod expr;
 mod join;
 mod window;
 
+pub use currency::mixed_currencies;
 pub(crate) use expr::physical;
 
 use std::collections::HashMap;
@@ -23,7 +25,7 @@ use engine::plan::{Expr, InvalidNode, Mode, Node, NodeId, Operator, Output, Plan
 use engine::rewrite::rewrite;
 use schemas::normal::normal_schema;
 
-use crate::catalog::{Catalog, ViewDef};
+use crate::catalog::{Catalog, ViewDef, nullable};
 use crate::error::{Place, SqlError, SqlErrorKind};
 use crate::session::planning_session;
 
@@ -92,6 +94,8 @@ impl<'a> Lowering<'a> {
         };
         let history = direct.is_none();
         let schema = if history { history_schema(&def.schema) } else { def.schema.clone() };
+        // Readers see to NOT NULL; further on, a LEFT JOIN makes nulls of any column.
+        let schema = nullable(&schema);
         let operator = Operator::Source(Source {
             name: def.name.clone(),
             mode: def.mode.clone(),
@@ -106,6 +110,7 @@ impl<'a> Lowering<'a> {
         let outer = self.view.replace(view);
         let within = |e: SqlError| e.within(&view.statement.origin, view.view.query_place);
         refuse_unstable(&view.plan).map_err(|e| placed(e).unwrap_or_else(within))?;
+        self.refuse_mixed_currencies(&view.plan)?;
         let optimized = self.state.optimize(&view.plan).map_err(|e| within(e.into()))?;
         let lowered = self.lower(&optimized);
         let relation = lowered.map_err(|e| placed(e).unwrap_or_else(within))?;

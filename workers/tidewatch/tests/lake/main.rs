@@ -8,6 +8,7 @@ mod delta_source;
 mod evolution;
 mod formats;
 mod kill;
+mod live_world;
 mod modes;
 mod restated;
 
