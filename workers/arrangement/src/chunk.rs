@@ -39,8 +39,11 @@ pub struct Chunk<const USE: bool, const ROWS: usize> {
 #[derive(Clone)]
 enum Body {
     Resident(Arc<Run>),
-    /// In memory, settled and counted.
-    Counted(Arc<Run>, Arc<Charge>),
+    /// In memory, settled, and counted as long as it is there.
+    Counted {
+        run: Arc<Run>,
+        _charge: Arc<Charge>,
+    },
     Stored(Arc<dyn Stored>),
 }
 
@@ -69,7 +72,7 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
     /// The rows; read back if they are spilled.
     pub fn run(&self) -> Arc<Run> {
         match &self.body {
-            Body::Resident(run) | Body::Counted(run, _) => Arc::clone(run),
+            Body::Resident(run) | Body::Counted { run, .. } => Arc::clone(run),
             Body::Stored(stored) => Arc::new(stored.load()),
         }
     }
@@ -107,7 +110,8 @@ impl<const USE: bool, const ROWS: usize> Chunk<USE, ROWS> {
             match spill::offer(run) {
                 Offered::Stored(stored) => self.body = Body::Stored(stored),
                 Offered::Kept(Some(charge)) => {
-                    self.body = Body::Counted(Arc::clone(run), Arc::new(charge));
+                    let (run, _charge) = (Arc::clone(run), Arc::new(charge));
+                    self.body = Body::Counted { run, _charge };
                 }
                 Offered::Kept(None) => {}
             }

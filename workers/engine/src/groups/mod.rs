@@ -123,7 +123,8 @@ pub(crate) struct Groups {
     layout: Layout,
     columns: Vec<usize>,
     keys: Keys,
-    table: HashTable<u32>,
+    /// Groups, each with the half of its key's hash that names its place.
+    table: HashTable<(u32, u32)>,
     /// Groups there ever were since the pages were made.
     made: usize,
     /// Records, `stride` words a group.
@@ -316,13 +317,18 @@ impl Groups {
                 continue;
             }
             let own = &key[..words.len()];
-            let hash = hash_words(nulls, own);
-            let same = |g: &u32| {
+            let hash = half(hash_words(nulls, own));
+            let same = |(g, h): &(u32, u32)| {
+                if *h != hash {
+                    return false;
+                }
                 let record = self.record(*g);
-                record[0] & !TOUCHED == nulls && record[1..].starts_with(own)
+                // Word by word: there are few.
+                let mut words = own.iter().zip(&record[1..]);
+                record[0] & !TOUCHED == nulls && words.all(|(a, b)| a == b)
             };
-            let group = match self.table.find(hash, same).copied() {
-                Some(group) => self.touch(group),
+            let group = match self.table.find(whole(hash), same).copied() {
+                Some((group, _)) => self.touch(group),
                 None => {
                     let group = self.make(nulls);
                     let start = self.start(group) + 1;
@@ -338,9 +344,10 @@ impl Groups {
     }
 
     fn find_row(&mut self, bytes: &[u8]) -> u32 {
-        let hash = hash_bytes(bytes);
-        match self.table.find(hash, |g| self.key_bytes(*g) == bytes).copied() {
-            Some(group) => self.touch(group),
+        let hash = half(hash_bytes(bytes));
+        let same = |(g, h): &(u32, u32)| *h == hash && self.key_bytes(*g) == bytes;
+        match self.table.find(whole(hash), same).copied() {
+            Some((group, _)) => self.touch(group),
             None => {
                 let group = self.make(0);
                 self.keep_bytes(bytes);
@@ -365,20 +372,18 @@ impl Groups {
         group
     }
 
-    fn enter(&mut self, hash: u64, group: u32) {
-        let mut table = std::mem::take(&mut self.table);
-        table.insert_unique(hash, group, |g| self.hash(*g));
-        self.table = table;
+    fn enter(&mut self, hash: u32, group: u32) {
+        self.table.insert_unique(whole(hash), (group, hash), |(_, h)| whole(*h));
     }
 
-    fn hash(&self, group: u32) -> u64 {
-        match &self.keys {
+    fn hash(&self, group: u32) -> u32 {
+        half(match &self.keys {
             Keys::Words(_) => {
                 let record = self.record(group);
                 hash_words(record[0] & !TOUCHED, &record[1..self.base])
             }
             Keys::Rows { .. } => hash_bytes(self.key_bytes(group)),
-        }
+        })
     }
 
     #[inline]
@@ -472,6 +477,16 @@ impl Groups {
         }
         self.record(group).get(self.base + at).map_or(0, |n| i128::from(*n))
     }
+}
+
+/// The half of a hash that is kept.
+fn half(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// A hash of all bits from the half that is kept: growing the table reads no keys.
+fn whole(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Where each sum's values go, if every row counts once and so does every value.

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use schemas::Time;
 
-use super::{Before, Groups, Keys, PAGE_GROUPS, TOUCHED, key, keys};
+use super::{Before, Groups, Keys, PAGE_GROUPS, TOUCHED, key, keys, whole};
 
 /// One number of some groups.
 pub(crate) enum Lane64 {
@@ -189,7 +189,7 @@ impl Groups {
 
     fn remove(&mut self, group: u32) {
         let hash = self.hash(group);
-        if let Ok(entry) = self.table.find_entry(hash, |g| *g == group) {
+        if let Ok(entry) = self.table.find_entry(whole(hash), |(g, _)| *g == group) {
             entry.remove();
             self.wide.remove(&group);
             self.dead += 1;
@@ -201,7 +201,7 @@ impl Groups {
         if self.dead < PAGE_GROUPS || self.dead < self.table.len() {
             return;
         }
-        let mut live: Vec<u32> = self.table.iter().copied().collect();
+        let mut live: Vec<u32> = self.table.iter().map(|(g, _)| *g).collect();
         live.sort_unstable();
         let (pages, wide) = (self.pages.take(), std::mem::take(&mut self.wide));
         let (bytes, ends) = match &mut self.keys {

@@ -50,7 +50,7 @@ use reach::{Group, Lists, Partition, Run};
 /// Rows gathered into one piece of output.
 const PIECE_ROWS: usize = 16_384;
 /// Rows of a first load that are sorted and put into the list together.
-const LOAD_ROWS: usize = 1 << 18;
+const LOAD_ROWS: usize = 1 << 19;
 
 /// One worker's share of a window node.
 pub(crate) struct WindowState {

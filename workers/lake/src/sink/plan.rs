@@ -245,8 +245,13 @@ mod tests {
         RecordBatch::try_new(rules.codec.schema().clone(), columns).expect("fits")
     }
 
+    /// No memory at all: what waits lies on disk.
+    fn disk() -> Budget {
+        Budget::new(&std::env::temp_dir(), 0).expect("a folder for temporary files")
+    }
+
     fn changes(rules: &Rules, pushed: &[Vec<(Pair, i64)>]) -> Changes {
-        let mut changes = Changes::new(rules.hash, &Budget::unlimited());
+        let mut changes = Changes::new(rules.hash, &disk());
         for part in pushed {
             let (pairs, diffs): (Vec<Pair>, Vec<i64>) = part.iter().cloned().unzip();
             changes.push(batch(rules, &pairs), &diffs).expect("fits");
@@ -347,7 +352,7 @@ mod tests {
     #[test]
     fn changes_that_undo_each_other_take_no_memory() {
         let rules = rules(row_hashes, 10);
-        let mut changes = Changes::new(rules.hash, &Budget::unlimited());
+        let mut changes = Changes::new(rules.hash, &disk());
         for round in 0..300 {
             let pairs: Vec<Pair> = (0..1_000).map(|k| (k, None)).collect();
             // Every second round undoes the one before.

@@ -9,6 +9,7 @@ mod evolution;
 mod formats;
 mod kill;
 mod live_world;
+mod memory;
 mod modes;
 mod restated;
 
