@@ -111,11 +111,15 @@ pub fn changes(
 /// for `settle_ms` and to have its format's end, unless it stands still ten times as long: then it
 /// is what it is, and its fault says what is wrong with it.
 ///
+/// `seen_us` is when it was first seen as it is: its own stamp may be of a clock that is ahead, and
+/// then says nothing.
+///
 /// # Errors
 /// `Outage`, `Denied`. A file that vanished meanwhile is not ready.
 pub async fn ready(
     config: &SourceConfig,
     file: &Listed,
+    seen_us: i64,
     now_us: i64,
     settle_ms: u64,
 ) -> Result<bool, PortError> {
@@ -124,7 +128,7 @@ pub async fn ready(
         return Ok(true);
     }
     let settle_us = i64::try_from(settle_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    let still_us = now_us.saturating_sub(file.modified_us);
+    let still_us = now_us.saturating_sub(file.modified_us.min(seen_us));
     if still_us < settle_us {
         return Ok(false);
     }

@@ -64,3 +64,36 @@ fn a_process_that_dies_ends_the_cluster_and_a_restart_recovers() {
     bench.ok(&["run", &sql, "--once"]);
     bench.verified();
 }
+
+#[test]
+fn a_follower_has_the_settings_of_its_leader_and_ends_with_it_even_unbriefed() {
+    let bench = lake();
+    let settings = std::fs::read_to_string(bench.path("settings.toml")).expect("written before");
+    let odd = settings + "[views]\nbucket_days = 1\nfile_rows_max = 500\n";
+    std::fs::write(bench.path("settings.toml"), odd).expect("settings");
+    let sql = bench.path("views.sql").display().to_string();
+    let files = |args: &[&str]| {
+        let _ = std::fs::remove_dir_all(bench.lake().join("views"));
+        let _ = std::fs::remove_dir_all(bench.lake().join("_tidewatch"));
+        bench.ok(&[&["run", &sql, "--once"], args].concat());
+        bench.verified();
+        crate::live_files(&bench.lake(), "campaign_features")
+    };
+    assert_eq!(files(&["--processes", "2"]), files(&["--workers", "2"]), "files of one layout");
+    // A leader that is killed before it says a word.
+    let hosts = bench.path("hosts");
+    std::fs::write(&hosts, "127.0.0.1:1\n127.0.0.1:0\n").expect("written");
+    let hosts = hosts.display().to_string();
+    let mut command = bench.command(&["follow", "--hosts", &hosts, "--process", "1"]);
+    let mut follower = command.stdin(std::process::Stdio::piped()).spawn().expect("starts");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(follower.try_wait().expect("waits").is_none(), "it waits to be briefed");
+    drop(follower.stdin.take());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while follower.try_wait().expect("waits").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ended = follower.try_wait().expect("waits");
+    let _ = follower.kill();
+    assert_eq!(ended.and_then(|s| s.code()), Some(75));
+}
