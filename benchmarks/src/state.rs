@@ -86,7 +86,11 @@ impl Evaluate for Greatest {
 /// Rows that come at once.
 const AT_ONCE: usize = 1 << 16;
 
-fn in_columns(worker: &mut Worker, kept: Kept, size: Size) -> impl FnMut(&mut Worker, &Asked) + use<> {
+fn in_columns(
+    worker: &mut Worker,
+    kept: Kept,
+    size: Size,
+) -> impl FnMut(&mut Worker, &Asked) + use<> {
     let mut facts = InputHandle::<Time, CapacityContainerBuilder<Updates>>::new();
     let mut names = InputHandle::<Time, CapacityContainerBuilder<Updates>>::new();
     let probe = ProbeHandle::new();
@@ -157,9 +161,8 @@ fn in_rows(worker: &mut Worker, kept: Kept, size: Size) -> impl FnMut(&mut Worke
             Kept::Arranged => drop(arranged.stream.probe_with(&probe)),
             Kept::Greatest => greatest_in_rows(arranged, &probe),
             Kept::Joined => {
-                let joined = arranged.join_core(named, |k: &i64, a: &[i64; 5], b: &[i64; 5]| {
-                    Some((*k, *a, *b))
-                });
+                let joined = arranged
+                    .join_core(named, |k: &i64, a: &[i64; 5], b: &[i64; 5]| Some((*k, *a, *b)));
                 joined.probe_with(&probe);
             }
         }

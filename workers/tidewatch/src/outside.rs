@@ -78,7 +78,8 @@ pub fn panics() {
         }
         let text = info.to_string();
         let thread = std::thread::current().name().unwrap_or_default().to_string();
-        if thread.contains("timely:") && (text.contains("socket closed") || text.contains("recv"))
+        let cut_off = ["timely communication error", "socket closed", "recv"];
+        if thread.contains("timely:") && cut_off.iter().any(|c| text.contains(c))
             || text.contains("MergeQueue poisoned")
         {
             eprintln!(

@@ -302,7 +302,7 @@ struct Following<'a> {
     catalog: &'a Catalog,
     sources: &'a [SourceConfig],
     sequencer: Sequencer,
-    /// Files that are not whole yet, and since when they have been as they are.
+    /// Files that are not logged yet, and since when they have been as they are.
     seen: BTreeMap<Seen, i64>,
     /// Entries under way: when they were logged, and their files.
     sent: BTreeMap<u64, (Instant, usize)>,
@@ -333,7 +333,7 @@ impl Following<'_> {
         let state = self.sequencer.state();
         let now_us = outside::clock_us();
         let settle_ms = self.settings.sources.settle_ms;
-        let (mut added, mut gone) = (vec![], vec![]);
+        let (mut added, mut gone, mut waiting) = (vec![], vec![], 0);
         let mut seen = BTreeMap::new();
         for config in self.sources {
             let listed = self.runtime.block_on(list(config))?;
@@ -348,18 +348,17 @@ impl Following<'_> {
                 let seen_us = self.seen.get(&key).copied().unwrap_or(now_us);
                 match self.runtime.block_on(ready(config, found, seen_us, now_us, settle_ms))? {
                     true => added.push(file),
-                    false => {
-                        seen.insert(key, seen_us);
-                        early.push(file.path);
-                    }
+                    false => early.push(file.path),
                 }
+                seen.insert(key, seen_us);
             }
+            waiting += early.len();
             gone.extend(lost.into_iter().filter(|f| !early.contains(&f.path)));
         }
         let known = |f: &SourceFile| self.sources.iter().any(|s| s.name == f.source);
         gone.extend(state.live_files().filter(|f| !known(f)).cloned());
         self.seen = seen;
-        Ok((added, gone, self.seen.len()))
+        Ok((added, gone, waiting))
     }
 
     fn follow(

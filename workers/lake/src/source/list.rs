@@ -159,7 +159,17 @@ async fn looks_whole(folder: &Folder, file: &Listed, format: Format) -> Result<b
     let ranges = [0..edge, file.size - edge..file.size];
     let edges = match edge {
         0 => vec![Bytes::new(), Bytes::new()],
-        _ => folder.0.get_ranges(&path, &ranges).await.map_err(|e| store_error(doing(), e))?,
+        _ => match folder.0.get_ranges(&path, &ranges).await {
+            Ok(edges) => edges,
+            // A shorter one may have taken its place since it was listed.
+            Err(error) => {
+                let now = folder.0.head(&path).await.map_err(|e| store_error(doing(), e))?;
+                if etag(&now) != file.etag {
+                    return Ok(false);
+                }
+                return Err(store_error(doing(), error));
+            }
+        },
     };
     Ok(format.0.is_whole(&edges[0], &edges[1]))
 }
