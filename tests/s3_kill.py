@@ -256,7 +256,7 @@ def running(pid):
 
 
 def one_round(files, typical):
-    """Run two processes, change files, kill."""
+    """Run two processes, change files, kill: whom, how and when, unless they ended before."""
     proxy.trouble = draw.choice([0, 0, 0.05])
     whom = draw.choice(["leader", "leader", "follower", "both"])
     way, moment = draw.choice(["instant", "request", "write"]), draw.choice(MOMENTS)
@@ -278,11 +278,20 @@ def one_round(files, typical):
     if aim is None:
         time.sleep(when)
         cluster.kill(whom)
-    elif not aim.hit.wait(END_S):
+    else:
+        # Files go on changing until it is there.
+        deadline = time.monotonic() + END_S
+        while not aim.hit.wait(typical["seconds"]) and time.monotonic() < deadline:
+            if cluster.leader.poll() is not None:
+                break  # The store's trouble, or a newer leader, was there first.
+            files.change_a_budget()
+    if aim is not None and not aim.hit.is_set():
         proxy.aim = None
         way = "instant"
-        if cluster.killed is None:
-            cluster.kill(whom)
+    if cluster.killed is None:
+        if cluster.leader.poll() is not None:
+            return None
+        cluster.kill(whom)
     if cluster.killed == "follower" and draw.random() < 0.5:
         # Otherwise the next leader takes over beside one that does not know yet.
         cluster.wait()
@@ -373,13 +382,18 @@ settled("undisturbed")
 
 watch = Watch()
 killed, ways, moments = collections.Counter(), collections.Counter(), collections.Counter()
-for kill in range(kills):
-    whom, way, moment = one_round(files, typical)
+ended_before = 0
+while sum(killed.values()) < kills:
+    done = one_round(files, typical)
+    if done is None:
+        ended_before += 1
+        continue
+    whom, way, moment = done
     killed[whom] += 1
     ways[way] += 1
     moments[moment] += bool(moment)
-    if kill % 25 == 24:
-        settled(f"after {kill + 1} kills")
+    if sum(killed.values()) % 25 == 0:
+        settled(f"after {sum(killed.values())} kills")
         print(f"       {time.monotonic() - began:.0f} s", flush=True)
 lingering = [c for c in Cluster.living if not c.wait()]
 check("whoever is not killed ends by itself", not lingering, [(c.killed, c.leader.pid, c.follower) for c in lingering])
@@ -414,7 +428,7 @@ stop()
 said = lambda counts: ", ".join(f"{name} {n}" for name, n in sorted(counts.items()) if name)
 print(f"kills: {said(killed)}; at an {said(ways)}; {said(moments)}")
 print(f"files: {said(files.counts)}; trouble: {said(proxy.counts)}")
-print(f"leaders that lost their follower ended with: {dict(Cluster.ended)}")
+print(f"leaders that lost their follower ended with: {dict(Cluster.ended)}; {ended_before} ended before a kill")
 print(
     f"published: {watch.first['n']} to {watch.last['n']}, t {watch.first['t']} to {watch.last['t']}, "
     f"by {len(watch.epochs)} leaders"

@@ -146,6 +146,7 @@ def main():
     parse.add_argument("--peers", default=None)
     parse.add_argument("--source", default="changes", choices=["changes", "upsert"])
     parse.add_argument("--history", default="", help="days, e.g. 30,90,365")
+    parse.add_argument("--program", help="the example `features`, if it is built already")
     parse.add_argument("--work", type=Path, default=Path.home() / ".cache/tidewatch/peers")
     args = parse.parse_args()
     work = args.work
@@ -153,7 +154,7 @@ def main():
     # The others read events only.
     few = args.history or args.source == "upsert"
     peers = args.peers if args.peers is not None else "duckdb_lag" if few else "duckdb_lag,chdb,polars,bytewax"
-    features, peers = build(), [p for p in peers.split(",") if p]
+    features, peers = args.program or build(), [p for p in peers.split(",") if p]
     if args.history:
         return history(args, work, peers, features)
     data = generated(work, args.size, *SIZES[args.size])

@@ -90,7 +90,7 @@ fn in_columns(
     worker: &mut Worker,
     kept: Kept,
     size: Size,
-) -> impl FnMut(&mut Worker, &Asked) + use<> {
+) -> impl FnMut(&mut Worker, &Asked) -> Duration + use<> {
     let mut facts = InputHandle::<Time, CapacityContainerBuilder<Updates>>::new();
     let mut names = InputHandle::<Time, CapacityContainerBuilder<Updates>>::new();
     let probe = ProbeHandle::new();
@@ -108,20 +108,24 @@ fn in_columns(
     let keys = size.keys;
     let mut time = 0;
     move |worker, asked| {
+        let mut named = Updates::default();
+        let mut given = vec![];
         match asked {
             Asked::Load => {
-                let one: Vec<i64> = (0..keys).collect();
-                names.send_batch(&mut updates(&one, keys, time, 1, 0));
+                named = updates(&(0..keys).collect::<Vec<_>>(), keys, time, 1, 0);
                 let all: Vec<i64> = (0..keys * size.rows_each).collect();
-                for some in all.chunks(AT_ONCE) {
-                    facts.send_batch(&mut updates(some, keys, time, 1, 0));
-                    worker.step();
-                }
+                given.extend(all.chunks(AT_ONCE).map(|some| updates(some, keys, time, 1, 0)));
             }
             Asked::Change { rows, round } => {
-                facts.send_batch(&mut updates(rows, keys, time, -1, 0));
-                facts.send_batch(&mut updates(rows, keys, time, 1, 1 + *round as i64));
+                given.push(updates(rows, keys, time, -1, 0));
+                given.push(updates(rows, keys, time, 1, 1 + *round as i64));
             }
+        }
+        let began = Instant::now();
+        names.send_batch(&mut named);
+        for mut some in given {
+            facts.send_batch(&mut some);
+            worker.step();
         }
         time += 1;
         facts.advance_to(time);
@@ -129,6 +133,7 @@ fn in_columns(
         while probe.less_than(&time) {
             worker.step();
         }
+        began.elapsed()
     }
 }
 
@@ -150,7 +155,11 @@ fn greatest_in_rows(arranged: InRows<'_>, probe: &ProbeHandle<Time>) {
     greatest.as_collection(|k: &i64, v: &i64| (*k, *v)).probe_with(probe);
 }
 
-fn in_rows(worker: &mut Worker, kept: Kept, size: Size) -> impl FnMut(&mut Worker, &Asked) + use<> {
+fn in_rows(
+    worker: &mut Worker,
+    kept: Kept,
+    size: Size,
+) -> impl FnMut(&mut Worker, &Asked) -> Duration + use<> {
     let probe = ProbeHandle::new();
     let (mut facts, mut names) = worker.dataflow::<Time, _, _>(|scope| {
         let (facts, rows) = scope.new_collection::<(i64, [i64; 5]), i64>();
@@ -171,22 +180,23 @@ fn in_rows(worker: &mut Worker, kept: Kept, size: Size) -> impl FnMut(&mut Worke
     let keys = size.keys;
     let mut time = 0;
     move |worker, asked| {
-        match asked {
+        let mut named = vec![];
+        let given: Vec<((i64, [i64; 5]), i64)> = match asked {
             Asked::Load => {
-                (0..keys).for_each(|id| names.update(row(id, keys, 0), 1));
-                let all: Vec<i64> = (0..keys * size.rows_each).collect();
-                for some in all.chunks(AT_ONCE) {
-                    some.iter().for_each(|id| facts.update(row(*id, keys, 0), 1));
-                    facts.flush();
-                    worker.step();
-                }
+                named.extend((0..keys).map(|id| row(id, keys, 0)));
+                (0..keys * size.rows_each).map(|id| (row(id, keys, 0), 1)).collect()
             }
             Asked::Change { rows, round } => {
-                for id in rows {
-                    facts.update(row(*id, keys, 0), -1);
-                    facts.update(row(*id, keys, 1 + *round as i64), 1);
-                }
+                let taken = rows.iter().map(|id| (row(*id, keys, 0), -1));
+                taken.chain(rows.iter().map(|id| (row(*id, keys, 1 + *round as i64), 1))).collect()
             }
+        };
+        let began = Instant::now();
+        named.into_iter().for_each(|row| names.update(row, 1));
+        for some in given.chunks(AT_ONCE) {
+            some.iter().for_each(|(row, diff)| facts.update(*row, *diff));
+            facts.flush();
+            worker.step();
         }
         time += 1;
         facts.advance_to(time);
@@ -196,6 +206,7 @@ fn in_rows(worker: &mut Worker, kept: Kept, size: Size) -> impl FnMut(&mut Worke
         while probe.less_than(&time) {
             worker.step();
         }
+        began.elapsed()
     }
 }
 
@@ -205,14 +216,12 @@ fn seat(columns: bool, kept: Kept, size: Size) -> Seat<Asked> {
         // timely wants to share what it is given; nobody else does.
         let asked = Mutex::new(asked);
         timely::execute_directly(move |worker| {
-            let mut work: Box<dyn FnMut(&mut Worker, &Asked)> = match columns {
+            let mut work: Box<dyn FnMut(&mut Worker, &Asked) -> Duration> = match columns {
                 true => Box::new(in_columns(worker, kept, size)),
                 false => Box::new(in_rows(worker, kept, size)),
             };
             for what in asked.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                let began = Instant::now();
-                work(worker, &what);
-                answer.send(began.elapsed()).unwrap_or_default();
+                answer.send(work(worker, &what)).unwrap_or_default();
             }
         });
     })

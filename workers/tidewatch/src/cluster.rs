@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use engine::execute::Cluster;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::outside;
 use crate::settings::Views;
 
 /// How long processes wait for each other at the start.
@@ -68,8 +69,7 @@ pub fn end_with_leader() {
     std::thread::spawn(|| {
         // Nobody writes: it returns at the end.
         let _ = std::io::stdin().read(&mut [0]);
-        eprintln!("error: the leader ended; this process ends too. Nothing is lost: start again");
-        std::process::exit(75);
+        outside::end_with_the_others("the leader of the cluster ended");
     });
 }
 
@@ -122,11 +122,7 @@ impl Followers {
                 drop(children);
                 if ended {
                     std::thread::sleep(GRACE);
-                    eprintln!(
-                        "error: another process of the cluster ended; this one ends too. \
-                         Nothing is lost: start the cluster again"
-                    );
-                    std::process::exit(75);
+                    outside::end_with_the_others("another process of the cluster ended");
                 }
                 std::thread::sleep(LOOK);
             }

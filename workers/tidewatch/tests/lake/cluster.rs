@@ -85,7 +85,10 @@ fn a_follower_has_the_settings_of_its_leader_and_ends_with_it_even_unbriefed() {
     std::fs::write(&hosts, "127.0.0.1:1\n127.0.0.1:0\n").expect("written");
     let hosts = hosts.display().to_string();
     let mut command = bench.command(&["follow", "--hosts", &hosts, "--process", "1"]);
-    let mut follower = command.stdin(std::process::Stdio::piped()).spawn().expect("starts");
+    command.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut follower = command.spawn().expect("starts");
+    // Nobody reads what it says, as when the leader's own parent is gone too.
+    drop(follower.stderr.take());
     std::thread::sleep(Duration::from_millis(300));
     assert!(follower.try_wait().expect("waits").is_none(), "it waits to be briefed");
     drop(follower.stdin.take());
@@ -96,4 +99,37 @@ fn a_follower_has_the_settings_of_its_leader_and_ends_with_it_even_unbriefed() {
     let ended = follower.try_wait().expect("waits");
     let _ = follower.kill();
     assert_eq!(ended.and_then(|s| s.code()), Some(75));
+}
+
+#[test]
+fn a_leader_that_is_fenced_while_it_commits_ends_and_its_follower_with_it() {
+    let bench = Bench::empty();
+    bench.put("t/a.jsonl", "{\"k\": 1, \"v\": 5}\n");
+    bench.once(
+        "CREATE SOURCE t (k BIGINT, v BIGINT)
+             WITH (location = 't/', format = 'json', mode = 'replace');
+         CREATE MATERIALIZED VIEW s AS SELECT k, sum(v) AS v FROM t GROUP BY k;",
+    );
+    let mut leader = bench
+        .command(&["run", "--processes", "2"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    bench.published(1);
+    // Somebody else's version is where its next one belongs.
+    let log = crate::table(&bench.lake(), "s").join("_delta_log");
+    let versions = std::fs::read_dir(&log).expect("a log").flatten().map(|e| e.path());
+    let versions = versions.filter(|p| p.extension().is_some_and(|e| e == "json")).count();
+    let theirs = "{\"commitInfo\":{\"operation\":\"WRITE\"}}\n";
+    std::fs::write(log.join(format!("{versions:020}.json")), theirs).expect("written");
+    bench.put("t/a.jsonl", "{\"k\": 1, \"v\": 6}\n");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while leader.try_wait().expect("waits").is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let ended = leader.try_wait().expect("waits");
+    let _ = leader.kill();
+    let said = text(&leader.wait_with_output().expect("ended").stderr);
+    assert!(ended.is_some_and(|s| !s.success()), "{ended:?} {said}");
+    assert!(said.contains("start again") && !said.contains("another process"), "{said}");
 }
