@@ -89,5 +89,27 @@ with tempfile.TemporaryDirectory() as folder:
     write(rows(400, 3, "x", w=8), mode="overwrite")
     follow("overwrite", table, lake, sql, names)
 
+    # A table with a change data feed: its `cdc` actions and files say again what the live files say.
+    lake = pathlib.Path(folder) / "fed"
+    table = lake / "t"
+    table.mkdir(parents=True)
+    names = "k, v, platform"
+    declare(columns, names)
+    fed = {"delta.enableChangeDataFeed": "true"}
+    write(rows(0, 1000, "meta"), configuration=fed)
+    follow("change data feed, written", table, lake, sql, names)
+    deltalake.DeltaTable(table).update(updates={"v": "v + 1"}, predicate="k % 7 = 0")
+    follow("change data feed, update", table, lake, sql, names)
+    deltalake.DeltaTable(table).delete("k % 11 = 0")
+    merge = deltalake.DeltaTable(table).merge(
+        rows(990, 30, "x"), predicate="s.k = t.k", source_alias="s", target_alias="t"
+    )
+    merge.when_matched_update_all().when_not_matched_insert_all().execute()
+    follow("change data feed, delete and merge between two looks", table, lake, sql, names)
+    log = "".join(p.read_text() for p in sorted((table / "_delta_log").glob("*.json")))
+    there = any((table / "_change_data").rglob("*.parquet")) and '"cdc":' in log
+    print(f"change data feed: {'there' if there else 'NOT THERE, nothing was tested'}")
+    checks.append(there)
+
 print(f"{sum(checks)} passed, {len(checks) - sum(checks)} failed")
 sys.exit(not all(checks))

@@ -7,26 +7,22 @@ MINIO is a MinIO binary; if it is not there the server is moto.
 """
 
 import gzip
-import os
 import pathlib
 import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
-import boto3
 import deltalake
 import pyarrow as pa
 
+import s3_server
 from s3_proxy import Proxy
 
 program, repository = sys.argv[1], pathlib.Path(sys.argv[2])
-minio = shutil.which(sys.argv[3] if len(sys.argv) > 3 else "minio")
+minio = sys.argv[3] if len(sys.argv) > 3 else "minio"
 temporary = tempfile.TemporaryDirectory()
 folder = pathlib.Path(temporary.name)
 checks = []
@@ -37,66 +33,13 @@ def check(what, passed):
     print(f"{'ok    ' if passed else 'FAILED'} {what}", flush=True)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start_minio():
-    """MinIO on a free port; its port and a way to stop it."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "MINIO_ROOT_USER": "test",
-        "MINIO_ROOT_PASSWORD": "testtest",
-        "MINIO_BROWSER": "off",
-        "MINIO_UPDATE": "off",
-    }
-    log = open(folder / "minio.log", "w")
-    command = [minio, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "minio")]
-    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/minio/health/ready", timeout=1)
-            return port, server.terminate
-        except OSError:
-            time.sleep(0.1)
-    sys.exit(f"MinIO does not start: {(folder / 'minio.log').read_text()}")
-
-
-def start_moto():
-    import logging
-
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    return server.get_host_and_port()[1], server.stop
-
-
 began = time.monotonic()
-port, stop = start_minio() if minio else start_moto()
-print(f"server: {'MinIO' if minio else 'moto'}", flush=True)
-s3 = boto3.client(
-    "s3",
-    endpoint_url=f"http://127.0.0.1:{port}",
-    aws_access_key_id="test",
-    aws_secret_access_key="testtest",
-    region_name="us-east-1",
-)
+server, port, stop = s3_server.start(minio, folder)
+print(f"server: {server}", flush=True)
+s3 = s3_server.client(port)
 s3.create_bucket(Bucket="tide")
 proxy = Proxy(port, seed=7)
-environment = {
-    **os.environ,
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "testtest",
-    "AWS_REGION": "us-east-1",
-    "AWS_ENDPOINT": f"http://127.0.0.1:{proxy.port}",
-    "AWS_ALLOW_HTTP": "true",
-    "TIDEWATCH_LAKE": "s3://tide/lake",
-}
+environment = {**s3_server.environment(proxy.port), "TIDEWATCH_LAKE": "s3://tide/lake"}
 sql = [str(repository / "schemas"), str(repository / "dataflows/campaign_features")]
 settings = folder / "settings.toml"
 settings.write_text("[log]\nheartbeat_ms = 300\n[sources]\npoll_ms = 100\n")
@@ -157,8 +100,7 @@ verified("after vacuum")
 
 # Sources of other formats, followed while the store fails.
 environment["TIDEWATCH_LAKE"] = "s3://tide/other"
-options = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true"}
-options |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_REGION": "us-east-1"}
+options = s3_server.options(port)
 statements = folder / "other.sql"
 statements.write_text(
     "CREATE SOURCE t (k BIGINT, v BIGINT) WITH (location = 't/', format = 'delta', mode = 'replace');"

@@ -1,7 +1,10 @@
 //! The benchmark job, by Tidewatch: `dataflows/benchmark_features` over a generated lake.
 //!
 //!     cargo run --release --workspace --example features -- DATA [--workers N] [--durable FOLDER]
-//!         [--memory-mb N]
+//!         [--upsert] [--memory-mb N]
+//!
+//! With `--upsert` the source is what platforms deliver, hourly totals with versions, instead of
+//! events and their corrections; the views over it are the same.
 //!
 //! Phases: cold (the whole lake), restatement (0.1 % of the campaign-hours), then fresh batches.
 //! *Visible* is when all changes have left the dataflow as columns; with `--durable` each phase
@@ -16,7 +19,8 @@ use std::time::Instant;
 
 use arrangement::Budget;
 use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
-use engine::ports::{Entry, Sink};
+use engine::plan::Plan;
+use engine::ports::{Entry, Sink, SourceFile};
 use engine::rewrite::columns_read;
 use lake::Store;
 use lake::sink::{DeltaSink, Incarnation, Outside, SinkSettings};
@@ -30,6 +34,23 @@ use tokio::runtime::Runtime;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SQL: &str = include_str!("../../dataflows/benchmark_features/benchmark_features.sql");
+/// Where in [`SQL`] the views over hourly cells begin.
+const OVER_CELLS: &str = "CREATE VIEW rolling";
+/// Hourly cells as a source, see `peers/cells.py`.
+const CELLS: &str = "
+CREATE SOURCE hourly (
+    campaign_id BIGINT NOT NULL,
+    hour        TIMESTAMP NOT NULL,
+    imp         BIGINT,
+    clk         BIGINT,
+    spend       BIGINT,
+    conv        BIGINT,
+    rev         BIGINT,
+    as_of       TIMESTAMP NOT NULL,
+    PRIMARY KEY (campaign_id, hour)
+) WITH (location = 'hourly/', format = 'parquet', mode = 'upsert', version = 'as_of',
+        event_time = 'hour');
+";
 const FRESH: usize = 5;
 
 struct Args {
@@ -38,16 +59,19 @@ struct Args {
     durable: Option<PathBuf>,
     /// Memory for state; the rest goes to the folder for temporary files.
     memory_mb: Option<usize>,
+    upsert: bool,
 }
 
 fn args() -> Args {
-    let mut args = Args { data: PathBuf::new(), workers: 1, durable: None, memory_mb: None };
+    let mut args =
+        Args { data: PathBuf::new(), workers: 1, durable: None, memory_mb: None, upsert: false };
     let mut given = std::env::args().skip(1);
     while let Some(arg) = given.next() {
         let mut value = || given.next().expect("a value follows");
         match arg.as_str() {
             "--workers" => args.workers = value().parse().expect("a number of workers"),
             "--memory-mb" => args.memory_mb = value().parse().ok(),
+            "--upsert" => args.upsert = true,
             "--durable" => args.durable = Some(value().into()),
             _ => args.data = arg.into(),
         }
@@ -63,13 +87,18 @@ fn config(runtime: &Runtime, data: &Path, source: &sql::SourceDef) -> SourceConf
     SourceConfig::new(source.name.clone(), location, format, source.file_schema.clone(), 0)
 }
 
-fn sink(args: &Args, runtime: &Runtime, catalog: &Catalog, budget: &Budget) -> Arc<dyn Sink> {
+fn sql(args: &Args) -> String {
+    let over_cells = SQL.find(OVER_CELLS).expect("views over hourly cells");
+    if args.upsert { CELLS.to_string() + &SQL[over_cells..] } else { SQL.to_string() }
+}
+
+fn sink(args: &Args, runtime: &Runtime, plan: &Plan, budget: &Budget) -> Arc<dyn Sink> {
     let Some(folder) = &args.durable else { return Arc::new(Nowhere) };
     std::fs::create_dir_all(folder).expect("a folder");
     let here = std::env::current_dir().expect("a folder");
     let store = Store::open(&folder.display().to_string(), &BTreeMap::new(), &here);
-    let views = catalog.views().iter().map(|v| v.name.clone()).chain(["faults".to_string()]);
-    let incarnation = Incarnation { epoch: 1, created: views.map(|v| (v, 1)).collect() };
+    let views = engine::views(plan).into_iter().map(|v| (v.name, 1));
+    let incarnation = Incarnation { epoch: 1, created: views.collect() };
     let settings = SinkSettings { file_rows_max: 131_072, bucket_days: 7 };
     let drawn = std::sync::atomic::AtomicU64::new(0);
     let nonce = move || format!("{:016x}", drawn.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
@@ -104,6 +133,11 @@ fn phase(name: &str, feed: &Feed, events: &Receiver<Event>, entry: Entry) {
     println!("@@{line}");
 }
 
+/// As the log admits them at `t`.
+fn admitted(files: Vec<SourceFile>, t: u64) -> Vec<SourceFile> {
+    files.into_iter().map(|f| SourceFile { admitted: t, ..f }).collect()
+}
+
 fn main() {
     let args = args();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -111,7 +145,8 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let catalog = Catalog::new(parse(SQL, "benchmark_features.sql").expect("SQL")).expect("SQL");
+    let sql = sql(&args);
+    let catalog = Catalog::new(parse(&sql, "benchmark_features.sql").expect("SQL")).expect("SQL");
     let plan = lower(&catalog).expect("SQL");
     let configs: Vec<SourceConfig> =
         catalog.sources().map(|s| config(&runtime, &args.data, s)).collect();
@@ -128,7 +163,7 @@ fn main() {
         None => Budget::unlimited(),
         Some(mb) => Budget::new(&std::env::temp_dir(), mb << 20).expect("a disk"),
     };
-    let sink = sink(&args, &runtime, &catalog, &budget);
+    let sink = sink(&args, &runtime, &plan, &budget);
     let job = Job { plan, reader, sink, epoch: 1, budget: budget.clone() };
     let (feed, entries) = feed();
     let (tell, events) = channel();
@@ -136,16 +171,20 @@ fn main() {
     let workers = std::thread::spawn(move || {
         execute(&cluster, job, Some(entries), move |e| tell.send(e).unwrap_or_default())
     });
-    phase("cold_s", &feed, &events, Entry::files(1, files["events"].clone(), vec![]));
-    let corrections = |name: &str| {
-        let found = files["corrections"].iter().find(|f| f.path.ends_with(name));
-        vec![found.unwrap_or_else(|| panic!("{name} is there")).clone()]
+    // Everything but what comes later, which is named.
+    let late = |f: &SourceFile| f.path.contains("restate") || f.path.contains("fresh-");
+    let all: Vec<SourceFile> = files.into_values().flatten().collect();
+    let cold = all.iter().filter(|f| !late(f)).cloned().collect();
+    phase("cold_s", &feed, &events, Entry::files(1, admitted(cold, 1), vec![]));
+    let named = |name: &str, t: u64| {
+        let found = all.iter().find(|f| f.path.ends_with(name));
+        let found = found.unwrap_or_else(|| panic!("{name} is there"));
+        Entry::files(t, admitted(vec![found.clone()], t), vec![])
     };
-    let restated = Entry::files(2, corrections("restate.parquet"), vec![]);
-    phase("restate_partial_s", &feed, &events, restated);
+    phase("restate_partial_s", &feed, &events, named("restate.parquet", 2));
     for k in 0..FRESH {
-        let fresh = Entry::files(3 + k as u64, corrections(&format!("fresh-{k}.parquet")), vec![]);
-        phase("fresh_partial_s", &feed, &events, fresh);
+        let entry = named(&format!("fresh-{k}.parquet"), 3 + k as u64);
+        phase("fresh_partial_s", &feed, &events, entry);
     }
     drop(feed);
     workers.join().expect("no panic").expect("the run ends well");

@@ -1,11 +1,18 @@
 """DuckDB batch SQL, tuned: score by lag()+list_median instead of median()/mad() windows. Phases: cold (lake->features.parquet), restate full / partial, fresh micro-batch partial.
-partial = hand-optimised: hourly table kept in the DB, delta merged, windows recomputed for affected campaigns only, rows replaced."""
+partial = hand-optimised: hourly table kept in the DB, delta merged, windows recomputed for affected campaigns only, rows replaced.
+SOURCE=upsert: the source is hourly totals with versions (cells.py) instead of events; a newer version replaces the older one."""
 import duckdb, os
 from common import *
 d, meta, out = args(); TH = int(os.environ.get("THREADS", "2")); ONLY = os.environ.get("PHASE", "all")
 con = duckdb.connect(); con.execute(f"set threads={TH}; set preserve_insertion_order=false")
 LAKE = f"read_parquet('{d}/lake/*/*.parquet', hive_partitioning=false)"
+UPSERT = os.environ.get("SOURCE") == "upsert"
+if UPSERT: LAKE = f"read_parquet('{d}/hourly/20*.parquet')"
+CORRECTIONS = f"{d}/hourly" if UPSERT else f"{d}/corrections"
 def hourly(src, sign=""):
+    if UPSERT:      # of the versions that come together, the newest; those in the table are compared in the merge
+        return f"""select campaign_id, (epoch_us(hour)//3600000000)::int h, {', '.join(f'arg_max({s}, as_of) {s}' for s in SUMS)}, max(as_of) as_of
+               from {src} group by all"""
     m = "_diff*" if sign else ""
     return f"""select campaign_id, (epoch_us(event_time)//3600000000)::int h, {', '.join(f'sum({m}{SRC[s]})::bigint {s}' for s in SUMS)}
                from {src} group by all"""
@@ -27,9 +34,10 @@ def features(hsrc):      # hourly aggregate materialised once, then window sums 
 with timer("cold_s", rows=meta["rows"]):
     con.execute(f"copy ({features('('+hourly(LAKE)+')')}) to '{out}/features.parquet' (format parquet)")
 if ONLY == "cold": raise SystemExit
-R = f"read_parquet('{d}/corrections/restate.parquet')"
+R = f"read_parquet('{CORRECTIONS}/restate.parquet')"
 with timer("restate_full_s"):
-    u = f"(select *, 1 _diff from {LAKE} union all by name select * from {R})"
+    if UPSERT: u = f"(select * from {LAKE} union all by name select * from {R})"
+    else: u = f"(select *, 1 _diff from {LAKE} union all by name select * from {R})"
     con.execute(f"copy ({features('('+hourly(u,'diff')+')')}) to '{out}/features_r.parquet' (format parquet)")
 # resident state for the partial path: hourly sums + two derived tables (window sums, scores) so that each delta rewrites only what it can change
 with timer("build_state_s"):
@@ -39,9 +47,10 @@ with timer("build_state_s"):
 def apply(src):
     con.execute("begin")
     con.execute(f"create or replace temp table dlt as {hourly(src,'diff')}")
+    newer, values = ("and s.as_of >= t.as_of", [f"{x}=s.{x}" for x in [*SUMS, "as_of"]]) if UPSERT else ("", [f"{x}=t.{x}+s.{x}" for x in SUMS])
     con.execute(f"""merge into hourly t using dlt s on t.campaign_id=s.campaign_id and t.h=s.h
-        when matched then update set {', '.join(f'{x}=t.{x}+s.{x}' for x in SUMS)}
-        when not matched then insert values (s.campaign_id,s.h,{','.join('s.'+x for x in SUMS)})""")
+        when matched {newer} then update set {', '.join(values)}
+        when not matched then insert values (s.campaign_id,s.h,{','.join('s.'+x for x in SUMS)}{',s.as_of' if UPSERT else ''})""")
     con.execute("create or replace temp table aff as select campaign_id, min(h) mh, max(h)+167 xh from dlt group by 1")
     con.execute("create or replace temp table slot as select campaign_id, h%168 sl, min(h) mh from dlt group by all")
     con.execute(f"create or replace temp table nsum as select f.* from ({q_sums('(select t.* from hourly t join aff using(campaign_id) where h between mh-167 and xh)')}) f join aff using(campaign_id) where h>=mh")
@@ -54,5 +63,5 @@ with timer("restate_partial_s") as t: n = apply(R)
 emit("restate_rows_rewritten", n)
 con.execute(f"copy (select * from fsum left join fscore using (campaign_id,h)) to '{out}/features_p.parquet' (format parquet)")
 for k in range(5):
-    with timer("fresh_partial_s"): n = apply(f"read_parquet('{d}/corrections/fresh-{k}.parquet')")
+    with timer("fresh_partial_s"): n = apply(f"read_parquet('{CORRECTIONS}/fresh-{k}.parquet')")
 emit("fresh_rows_rewritten", n)

@@ -2,6 +2,9 @@
 //!
 //! Sources and sinks are left out on purpose, so that a bench measures the operators it names.
 
+pub mod state;
+pub mod turns;
+
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 use arrangement::Budget;
 use arrow::array::{ArrayRef, RecordBatch};
 use engine::execute::{Cluster, Event, Feed, Job, execute, feed};
+use engine::plan::Plan;
 use engine::ports::{
     Committer, Entry, FileBatch, FileBatches, PortError, PortErrorKind, Reader, Sink, SourceFile,
     Staged, ViewSpec, ViewWriter, WorkerId,
@@ -91,22 +95,30 @@ pub struct Dataflow {
 }
 
 impl Dataflow {
-    /// Start the statements of `sql`.
+    /// Start the statements of `sql`, over files in memory.
     ///
     /// # Panics
     /// On SQL that cannot be maintained.
     pub fn new(sql: &str) -> Dataflow {
+        let files = Memory::default();
+        let read = files.clone();
+        let mut flow = Dataflow::over(sql, |_| Arc::new(read));
+        flow.files = files;
+        flow
+    }
+
+    /// Start the statements of `sql` over the files of a reader, which may leave out the columns
+    /// that the plan does not read.
+    ///
+    /// # Panics
+    /// On SQL that cannot be maintained.
+    pub fn over(sql: &str, reader: impl FnOnce(&Plan) -> Arc<dyn Reader>) -> Dataflow {
         let statements = parse(sql, "bench").expect("the bench's SQL");
         let catalog = Catalog::new(statements).expect("the bench's SQL");
         let plan = lower(&catalog).expect("the bench's SQL");
-        let files = Memory::default();
-        let job = Job {
-            plan,
-            reader: Arc::new(files.clone()),
-            sink: Arc::new(Nowhere),
-            epoch: 1,
-            budget: Budget::unlimited(),
-        };
+        let reader = reader(&plan);
+        let (sink, budget) = (Arc::new(Nowhere), Budget::unlimited());
+        let job = Job { plan, reader, sink, epoch: 1, budget };
         let (feed, entries) = feed();
         let (tell, events) = channel();
         let workers = std::thread::spawn(move || {
@@ -114,6 +126,7 @@ impl Dataflow {
                 tell.send(e).unwrap_or_default();
             })
         });
+        let files = Memory::default();
         Dataflow { files, feed: Some(feed), events, workers: Some(workers), time: 0 }
     }
 
@@ -123,20 +136,28 @@ impl Dataflow {
     /// # Panics
     /// If the dataflow fails.
     pub fn absorb(&mut self, source: &str, batches: Vec<RecordBatch>) -> (Duration, u64) {
-        self.time += 1;
-        let path = self.time.to_string();
+        let admitted = self.time + 1;
+        let path = admitted.to_string();
         self.files.0.lock().expect("no holder panics").insert(path.clone(), batches);
-        let file = SourceFile {
+        self.admit(vec![SourceFile {
             source: source.to_string(),
             path,
             etag: String::new(),
             size: 0,
-            admitted: self.time,
+            admitted,
             admitted_clock_us: 0,
-        };
+        }])
+    }
+
+    /// Hand over files that the reader knows.
+    ///
+    /// # Panics
+    /// If the dataflow fails.
+    pub fn admit(&mut self, files: Vec<SourceFile>) -> (Duration, u64) {
+        self.time += 1;
         let began = Instant::now();
         let feed = self.feed.as_ref().expect("it runs");
-        feed.send(Entry::files(self.time, vec![file], vec![]));
+        feed.send(Entry::files(self.time, files, vec![]));
         let mut rows = 0;
         loop {
             let Event::Committed { time, rows_inserted, rows_deleted } =

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arrangement::Budget;
 use schemas::Time;
+use timely::communication::WorkerGuards;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
@@ -25,6 +26,9 @@ use crate::render::{Ends, render};
 
 /// Longest sleep of an idle worker that nothing wakes.
 const PARK: Duration = Duration::from_millis(20);
+/// How long workers of a failed process hold their connections, so that it can say why it ends
+/// before others end for its sake.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Threads and processes of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +138,7 @@ pub fn feed() -> (Feed, Entries) {
 ///
 /// # Errors
 /// The first port error of any worker of this process; `Invalid` if the cluster cannot be formed.
+/// In a cluster a failed process has to end: that is how the others learn of it.
 pub fn execute(
     cluster: &Cluster,
     job: Job,
@@ -144,6 +149,7 @@ pub fn execute(
     let leader = Arc::new(Mutex::new(entries));
     let on_event = Arc::new(on_event);
     let (fail, first) = (failure.clone(), cluster.process == 0);
+    let clustered = cluster.hosts.len() > 1;
     let guards = timely::execute(cluster.config(), move |worker| {
         let entries = match first && worker.index() == 0 {
             true => leader.lock().unwrap_or_else(|p| p.into_inner()).take(),
@@ -155,6 +161,9 @@ pub fn execute(
             fail.set(error);
         }
         if fail.is_set() {
+            if clustered {
+                std::thread::sleep(LAST_WORDS);
+            }
             for dataflow in worker.installed_dataflows() {
                 worker.drop_dataflow(dataflow);
             }
@@ -162,12 +171,25 @@ pub fn execute(
     });
     let invalid = |m: String| PortError::new(PortErrorKind::Invalid, m);
     let guards = guards.map_err(|e| invalid(format!("workers cannot start: {e}")))?;
+    if clustered && let Some(error) = failed(&guards, &failure) {
+        // Joining would wait until the other processes close their ends, and they wait for us.
+        std::mem::forget(guards);
+        return Err(error);
+    }
     let panicked = guards.join().into_iter().find_map(Result::err);
     match (failure.take(), panicked) {
         (Some(error), _) => Err(error),
         (None, Some(panic)) => Err(invalid(format!("a worker panicked: {panic}"))),
         (None, None) => Ok(()),
     }
+}
+
+/// Wait for all workers of this process, or for the first failure of one.
+fn failed<T: Send + 'static>(guards: &WorkerGuards<T>, failure: &Failure) -> Option<PortError> {
+    while !failure.is_set() && guards.guards().iter().any(|g| !g.is_finished()) {
+        std::thread::sleep(PARK);
+    }
+    failure.take()
 }
 
 struct Run<'a> {

@@ -4,18 +4,26 @@
 //! that process will compute on: the SQL text, the incarnation and the start time. A follower
 //! lowers the SQL itself; workers compare fingerprints before they compute.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::execute::Cluster;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::outside;
+use crate::settings::Views;
+
 /// How long processes wait for each other at the start.
 const MEET_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two looks at the followers.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a leader may take to say itself what ended a follower, before that is said for it.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The cluster that `--process` and `--hosts` describe.
 pub fn from_hosts(path: &Path, process: usize, threads: usize, plaintext: bool) -> Result<Cluster> {
@@ -48,11 +56,32 @@ fn is_loopback(ip: IpAddr) -> bool {
 }
 
 /// Child processes 1..n of this one; they end with it.
-pub struct Followers(Vec<Child>);
+pub struct Followers {
+    children: Arc<Mutex<Vec<Child>>>,
+    /// The other ends of their standard inputs. The system closes them when this process ends,
+    /// also when it is killed: see [`end_with_leader`].
+    held: Vec<ChildStdin>,
+}
+
+/// End this process when the leader that started it ends, however it ended: it holds the other end
+/// of our standard input. A follower that waits to be briefed has no other way to know.
+pub fn end_with_leader() {
+    std::thread::spawn(|| {
+        // Nobody writes: it returns at the end.
+        let _ = std::io::stdin().read(&mut [0]);
+        outside::end_with_the_others("the leader of the cluster ended");
+    });
+}
 
 impl Followers {
     /// Start `processes − 1` followers of this program on free loopback ports.
-    pub fn start(processes: usize, threads: usize, hosts_file: &Path) -> Result<(Cluster, Self)> {
+    /// They read the settings of `config`, as this process does.
+    pub fn start(
+        processes: usize,
+        threads: usize,
+        hosts_file: &Path,
+        config: Option<&Path>,
+    ) -> Result<(Cluster, Self)> {
         let listeners: Vec<TcpListener> =
             (0..processes).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
         let address = |l: &TcpListener| l.local_addr().map(|a| a.to_string());
@@ -60,20 +89,49 @@ impl Followers {
         drop(listeners);
         std::fs::write(hosts_file, hosts.join("\n") + "\n")?;
         let program = std::env::current_exe().context("this program cannot be found again")?;
-        let mut followers = Followers(vec![]);
+        let mut followers = Followers { children: Arc::default(), held: vec![] };
         for process in 1..processes {
             let mut command = Command::new(&program);
             command.arg("follow").arg("--hosts").arg(hosts_file);
             command.args(["--process", &process.to_string(), "--workers", &threads.to_string()]);
-            let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-            followers.0.push(child.with_context(|| format!("process {process} cannot start"))?);
+            if let Some(config) = config {
+                command.arg("--config").arg(config);
+            }
+            let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+            let mut child = child.with_context(|| format!("process {process} cannot start"))?;
+            followers.held.extend(child.stdin.take());
+            followers.children().push(child);
         }
+        followers.watch();
         Ok((Cluster { threads, process: 0, hosts }, followers))
     }
 
+    fn children(&self) -> std::sync::MutexGuard<'_, Vec<Child>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// End this process if one of them fails. Workers see it by themselves, but only once they
+    /// are connected: before, they would wait for it for ever.
+    fn watch(&self) {
+        let watched = Arc::downgrade(&self.children);
+        std::thread::spawn(move || {
+            while let Some(children) = watched.upgrade() {
+                let mut children = children.lock().unwrap_or_else(PoisonError::into_inner);
+                let failed = |c: &mut Child| matches!(c.try_wait(), Ok(Some(s)) if !s.success());
+                let ended = children.iter_mut().any(failed);
+                drop(children);
+                if ended {
+                    std::thread::sleep(GRACE);
+                    outside::end_with_the_others("another process of the cluster ended");
+                }
+                std::thread::sleep(LOOK);
+            }
+        });
+    }
+
     /// Wait for all of them, as after a clean end.
-    pub fn wait(mut self) -> Result<()> {
-        for (i, child) in self.0.iter_mut().enumerate() {
+    pub fn wait(self) -> Result<()> {
+        for (i, child) in self.children().iter_mut().enumerate() {
             let status = child.wait()?;
             ensure!(status.success(), "process {} ended with {status}", i + 1);
         }
@@ -83,7 +141,7 @@ impl Followers {
 
 impl Drop for Followers {
     fn drop(&mut self) {
-        for child in &mut self.0 {
+        for child in self.children().iter_mut() {
             if matches!(child.try_wait(), Ok(None)) {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -142,4 +200,6 @@ pub struct Briefing {
     pub start: u64,
     /// Per view: the time of its `CREATE`.
     pub created: Vec<(String, u64)>,
+    /// How views are written: rows of one bucket have to meet, whichever process made them.
+    pub views: Views,
 }

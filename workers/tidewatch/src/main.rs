@@ -42,7 +42,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(cli.config.as_deref())?;
     match &cli.command {
         Command::Demo(args) => demo::demo(args, &settings, cli.quiet),
-        Command::Run(args) => run::command(args, &settings, cli.quiet),
+        Command::Run(args) => run::command(args, &settings, cli.config.as_deref(), cli.quiet),
         Command::Follow(args) => run::follow(args, &settings),
         Command::Sql(args) => sql_query::command(args, &settings),
         Command::Explain(args) => explain::command(args, &settings),

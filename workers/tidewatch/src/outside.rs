@@ -1,5 +1,6 @@
 //! Clock, randomness, signals, logging: what libraries are handed.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -67,6 +68,15 @@ pub fn logging(verbose: u8) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
+/// End this process because others of its cluster ended. Whoever read what it says may be gone too:
+/// printing must not fail.
+pub fn end_with_the_others(why: &str) -> ! {
+    let said =
+        format!("error: {why}; this one ends too. Nothing is lost: start the cluster again\n");
+    let _ = std::io::stderr().write_all(said.as_bytes());
+    std::process::exit(75)
+}
+
 /// A panic in a worker ends the process: half a cluster computes nothing. What other processes
 /// see then is a closed socket.
 pub fn panics() {
@@ -78,14 +88,11 @@ pub fn panics() {
         }
         let text = info.to_string();
         let thread = std::thread::current().name().unwrap_or_default().to_string();
-        if thread.contains("timely:") && (text.contains("socket closed") || text.contains("recv"))
+        let cut_off = ["timely communication error", "socket closed", "recv"];
+        if thread.contains("timely:") && cut_off.iter().any(|c| text.contains(c))
             || text.contains("MergeQueue poisoned")
         {
-            eprintln!(
-                "error: another process of the cluster ended; this one ends too. \
-                 Nothing is lost: start the cluster again"
-            );
-            std::process::exit(75);
+            end_with_the_others("another process of the cluster ended");
         }
         report(info);
         if thread.contains("timely") {

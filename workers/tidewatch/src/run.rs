@@ -1,6 +1,7 @@
 //! `tidewatch run`: lead an incarnation of the lake until told to stop.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,12 +64,18 @@ pub struct Committed {
 }
 
 /// The verb.
-pub fn command(args: &cli::Run, settings: &Settings, quiet: bool) -> Result<ExitCode> {
+pub fn command(
+    args: &cli::Run,
+    settings: &Settings,
+    config: Option<&Path>,
+    quiet: bool,
+) -> Result<ExitCode> {
     let threads = usize::from(args.workers);
     let hosts_file = std::env::temp_dir().join(format!("tidewatch-hosts-{}", std::process::id()));
     let (cluster, followers) = match (args.processes, &args.hosts, args.process) {
         (Some(n), ..) if n > 1 => {
-            let (cluster, followers) = Followers::start(usize::from(n), threads, &hosts_file)?;
+            let n = usize::from(n);
+            let (cluster, followers) = Followers::start(n, threads, &hosts_file, config)?;
             (cluster, Some(followers))
         }
         (_, Some(hosts), Some(process)) => {
@@ -112,12 +119,14 @@ pub fn command(args: &cli::Run, settings: &Settings, quiet: bool) -> Result<Exit
 
 /// A follower that a leader started on this machine.
 pub fn follow(args: &cli::Follow, settings: &Settings) -> Result<ExitCode> {
+    cluster::end_with_leader();
     let cluster = cluster::from_hosts(&args.hosts, args.process, usize::from(args.workers), false)?;
     follow_cluster(&cluster, "", settings)
 }
 
 fn follow_cluster(cluster: &Cluster, lake: &str, settings: &Settings) -> Result<ExitCode> {
     let briefing: Briefing = cluster::briefed(cluster)?;
+    let settings = &Settings { views: briefing.views.clone(), ..settings.clone() };
     let lake = if lake.is_empty() { briefing.lake.clone() } else { lake.to_string() };
     let runtime = outside::runtime()?;
     let store = Store::open(&lake, &settings.s3, &std::env::current_dir()?)?;
@@ -230,6 +239,7 @@ fn incarnation(
         catalog: &catalog,
         sources: &followed,
         sequencer,
+        seen: BTreeMap::new(),
         sent: BTreeMap::new(),
         upkeep: None,
     };
@@ -241,6 +251,7 @@ fn incarnation(
         epoch: state.epoch,
         start: state.t,
         created: catalog::created(&catalog, &state).into_iter().collect(),
+        views: settings.views.clone(),
     };
     if leading.cluster.hosts.len() > 1 {
         cluster::brief(&leading.cluster, &briefing)?;
@@ -283,6 +294,9 @@ fn incarnation(
     Ok(end)
 }
 
+/// Source, path and etag of a file.
+type Seen = (String, String, String);
+
 /// A leader that follows its sources.
 struct Following<'a> {
     leading: &'a Leading<'a>,
@@ -291,6 +305,8 @@ struct Following<'a> {
     catalog: &'a Catalog,
     sources: &'a [SourceConfig],
     sequencer: Sequencer,
+    /// Files that are not logged yet, and since when they have been as they are.
+    seen: BTreeMap<Seen, i64>,
     /// Entries under way: when they were logged, and their files.
     sent: BTreeMap<u64, (Instant, usize)>,
     /// `None` before the workers start.
@@ -316,11 +332,12 @@ impl Following<'_> {
     }
 
     /// Files that came and went, and how many are not whole yet.
-    fn changes(&self) -> Result<(Vec<SourceFile>, Vec<SourceFile>, usize)> {
+    fn changes(&mut self) -> Result<(Vec<SourceFile>, Vec<SourceFile>, usize)> {
         let state = self.sequencer.state();
         let now_us = outside::clock_us();
         let settle_ms = self.settings.sources.settle_ms;
         let (mut added, mut gone, mut waiting) = (vec![], vec![], 0);
+        let mut seen = BTreeMap::new();
         for config in self.sources {
             let listed = self.runtime.block_on(list(config))?;
             let live: Vec<&SourceFile> =
@@ -330,16 +347,20 @@ impl Following<'_> {
             let mut early = vec![];
             for file in new {
                 let Some(found) = listed.iter().find(|l| l.path == file.path) else { continue };
-                match self.runtime.block_on(ready(config, found, now_us, settle_ms))? {
+                let key = (file.source.clone(), file.path.clone(), file.etag.clone());
+                let seen_us = self.seen.get(&key).copied().unwrap_or(now_us);
+                match self.runtime.block_on(ready(config, found, seen_us, now_us, settle_ms))? {
                     true => added.push(file),
                     false => early.push(file.path),
                 }
+                seen.insert(key, seen_us);
             }
             waiting += early.len();
             gone.extend(lost.into_iter().filter(|f| !early.contains(&f.path)));
         }
         let known = |f: &SourceFile| self.sources.iter().any(|s| s.name == f.source);
         gone.extend(state.live_files().filter(|f| !known(f)).cloned());
+        self.seen = seen;
         Ok((added, gone, waiting))
     }
 

@@ -12,7 +12,8 @@ pub mod unique;
 pub mod upsert;
 pub mod window;
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrangement::{Budget, Updates};
 use schemas::Time;
@@ -41,21 +42,35 @@ impl<'s> Rendered<'s> {
 
 /// The first thing that went wrong in any worker of this process. Workers stop when it is set.
 #[derive(Clone, Default)]
-pub(crate) struct Failure(Arc<Mutex<Option<PortError>>>);
+pub(crate) struct Failure(Arc<Failed>);
+
+#[derive(Default)]
+struct Failed {
+    failed: AtomicBool,
+    first: Mutex<Option<PortError>>,
+}
 
 impl Failure {
     /// Note `error` unless an earlier one is noted.
     pub(crate) fn set(&self, error: PortError) {
-        let mut slot = self.0.lock().unwrap_or_else(|p| p.into_inner());
-        slot.get_or_insert(error);
+        let mut first = self.first();
+        if !self.is_set() {
+            *first = Some(error);
+            self.0.failed.store(true, Ordering::SeqCst);
+        }
     }
 
+    /// Also once it was taken: whoever failed has failed for good.
     pub(crate) fn is_set(&self) -> bool {
-        self.0.lock().unwrap_or_else(|p| p.into_inner()).is_some()
+        self.0.failed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn take(&self) -> Option<PortError> {
-        self.0.lock().unwrap_or_else(|p| p.into_inner()).take()
+        self.first().take()
+    }
+
+    fn first(&self) -> MutexGuard<'_, Option<PortError>> {
+        self.0.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -111,11 +111,15 @@ pub fn changes(
 /// for `settle_ms` and to have its format's end, unless it stands still ten times as long: then it
 /// is what it is, and its fault says what is wrong with it.
 ///
+/// `seen_us` is when it was first seen as it is: its own stamp may be of a clock that is ahead, and
+/// then says nothing.
+///
 /// # Errors
 /// `Outage`, `Denied`. A file that vanished meanwhile is not ready.
 pub async fn ready(
     config: &SourceConfig,
     file: &Listed,
+    seen_us: i64,
     now_us: i64,
     settle_ms: u64,
 ) -> Result<bool, PortError> {
@@ -124,7 +128,7 @@ pub async fn ready(
         return Ok(true);
     }
     let settle_us = i64::try_from(settle_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    let still_us = now_us.saturating_sub(file.modified_us);
+    let still_us = now_us.saturating_sub(file.modified_us.min(seen_us));
     if still_us < settle_us {
         return Ok(false);
     }
@@ -155,7 +159,17 @@ async fn looks_whole(folder: &Folder, file: &Listed, format: Format) -> Result<b
     let ranges = [0..edge, file.size - edge..file.size];
     let edges = match edge {
         0 => vec![Bytes::new(), Bytes::new()],
-        _ => folder.0.get_ranges(&path, &ranges).await.map_err(|e| store_error(doing(), e))?,
+        _ => match folder.0.get_ranges(&path, &ranges).await {
+            Ok(edges) => edges,
+            // A shorter one may have taken its place since it was listed.
+            Err(error) => {
+                let now = folder.0.head(&path).await.map_err(|e| store_error(doing(), e))?;
+                if etag(&now) != file.etag {
+                    return Ok(false);
+                }
+                return Err(store_error(doing(), error));
+            }
+        },
     };
     Ok(format.0.is_whole(&edges[0], &edges[1]))
 }
