@@ -96,7 +96,7 @@ pub(crate) type Flagged<T> = Rc<(Vec<T>, Valid)>;
 
 /// The columns of a view.
 pub(crate) struct Columns<'a> {
-    list: &'a List,
+    list: List<'a>,
     view: &'a View,
     /// Types of the columns that are kept; those computed follow.
     types: &'a [DataType],
@@ -108,7 +108,7 @@ pub(crate) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     pub(crate) fn new(
-        list: &'a List,
+        list: List<'a>,
         view: &'a View,
         types: &'a [DataType],
         computed: &'a [Computed],
@@ -155,7 +155,7 @@ impl<'a> Columns<'a> {
                 for (chunk, row) in rows {
                     if last != *chunk {
                         last = *chunk;
-                        sources.push(self.list.chunks()[*chunk].columns[column].as_ref());
+                        sources.push(self.list.chunk(*chunk).columns[column].as_ref());
                     }
                     picked.push((sources.len() - 1, *row));
                 }
@@ -173,7 +173,7 @@ impl<'a> Columns<'a> {
         let mut all = Vec::with_capacity(self.len());
         let mut valid = Valid::default();
         let mut take = |k: usize, from: usize, n: usize| {
-            let array = &self.list.chunks()[k].columns[column];
+            let array = &self.list.chunk(k).columns[column];
             part(array, from..from + n, &mut all);
             if array.null_count() > 0 {
                 let start = all.len() - n;
@@ -202,7 +202,7 @@ impl<'a> Columns<'a> {
         if let Some((_, found)) = self.longs.iter().find(|(c, _)| *c == column) {
             return found.clone();
         }
-        let first = self.list.chunks().first().and_then(|c| c.columns.get(column));
+        let first = self.list.first().and_then(|c| c.columns.get(column));
         let kept = column < self.types.len() && first.is_some_and(|c| longs(c).is_some());
         let made = kept.then(|| {
             Rc::new(self.gathered(column, |array, rows, all| {

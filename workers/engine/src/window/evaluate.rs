@@ -92,7 +92,7 @@ impl Evaluator {
     pub(crate) fn values(
         &self,
         shape: &Shape,
-        list: &List,
+        list: List<'_>,
         partition: &Range<usize>,
         wanted: &Range<usize>,
         groups: Groups,

@@ -17,7 +17,7 @@ const FEW: usize = 8;
 /// from the start of the sight.
 pub(crate) struct Sight<'a> {
     pub shape: &'a Shape,
-    pub list: &'a List,
+    pub list: List<'a>,
     pub partition: Range<usize>,
     /// Of the list.
     pub range: Range<usize>,
@@ -49,7 +49,7 @@ impl<'a> Sight<'a> {
     /// What the rows at `wanted` (of the list) see in `groups`.
     pub(crate) fn new(
         shape: &'a Shape,
-        list: &'a List,
+        list: List<'a>,
         partition: &Range<usize>,
         wanted: &Range<usize>,
         groups: Groups,
@@ -142,7 +142,7 @@ impl<'a> Sight<'a> {
     /// Frames that begin or end with the rows that the order does not tell apart.
     fn peers(&self, frame: Frame) -> Result<Vec<Range<usize>>, ArrowError> {
         let rows = self.len();
-        let Some(first) = self.list.chunks().first() else { return Ok(vec![]) };
+        let Some(first) = self.list.first() else { return Ok(vec![]) };
         let mut columns = first.columns.clone();
         for order in &self.shape.order {
             let t = columns[order.column].data_type().clone();
@@ -190,7 +190,7 @@ impl<'a> Sight<'a> {
         for i in self.wanted.clone() {
             let at = self.range.start + i;
             let (chunk, row) = self.list.locate(at);
-            let columns = &self.list.chunks()[chunk].columns;
+            let columns = &self.list.chunk(chunk).columns;
             let rank = self.shape.ranks(columns)?.get(row);
             let number = super::order::subs(&columns[sub])[row];
             let bound = |b: Bound, end: usize, after: bool| match b {

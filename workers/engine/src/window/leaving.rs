@@ -73,7 +73,7 @@ impl Leaving {
     /// Add rows of `list`, counted from `start`; `values` has each function's values, and which.
     fn add<'a>(
         &mut self,
-        list: &List,
+        list: List<'_>,
         start: usize,
         rows: &[u32],
         diff: Diff,
@@ -86,7 +86,7 @@ impl Leaving {
         for row in rows {
             let position = start + *row as usize;
             last = list.chunk_from(last, position);
-            let chunk = &list.chunks()[last];
+            let chunk = list.chunk(last);
             if self.sources.last().is_none_or(|last| !Arc::ptr_eq(last, chunk)) {
                 self.sources.push(chunk.clone());
             }

@@ -19,6 +19,7 @@ use super::order::{Line, Ranks, RowCompare, compare_once, longs, subs};
 const SETTLED_ROWS: usize = 1 << 15;
 
 /// Rows of one chunk: all columns, in order. A row that is there twice is two rows.
+#[derive(Default)]
 pub(crate) struct Rows {
     pub columns: Vec<ArrayRef>,
     pub len: usize,
@@ -72,30 +73,102 @@ pub(crate) struct Key<'a> {
     pub row: usize,
 }
 
-/// Chunks in order. Cheap to clone: chunks are shared.
-#[derive(Clone, Default)]
-pub(crate) struct List {
+/// Chunks by number. A number that is given back is given out again.
+#[derive(Default)]
+pub(crate) struct Store {
     chunks: Vec<Arc<Rows>>,
+    free: Vec<u32>,
+}
+
+impl Store {
+    pub(crate) fn chunk(&self, id: u32) -> &Arc<Rows> {
+        &self.chunks[id as usize]
+    }
+
+    fn add(&mut self, chunk: Rows) -> u32 {
+        let chunk = Arc::new(chunk);
+        match self.free.pop() {
+            Some(id) => {
+                self.chunks[id as usize] = chunk;
+                id
+            }
+            None => {
+                self.chunks.push(chunk);
+                u32::try_from(self.chunks.len() - 1).expect("a window has fewer than 2^32 chunks")
+            }
+        }
+    }
+
+    /// Forget chunks that no order names any more.
+    pub(crate) fn forget(&mut self, ids: Vec<u32>) {
+        for id in &ids {
+            self.chunks[*id as usize] = Arc::new(Rows::default());
+        }
+        self.free.extend(ids);
+    }
+
+    /// Put the chunks of `order` that are in memory on disk, as far as the disk takes them.
+    pub(crate) fn settle(
+        &mut self,
+        order: &Order,
+        resident: &mut Charge,
+    ) -> Result<(), ArrowError> {
+        let inside = |id: &u32| self.chunk(*id).resident > 0;
+        let inside: Vec<u32> = order.ids.iter().copied().filter(inside).collect();
+        let mut at = 0;
+        while at < inside.len() {
+            let mut rows = 0;
+            let fits = |id: &&u32| {
+                rows += self.chunk(**id).len;
+                rows <= SETTLED_ROWS
+            };
+            let n = inside[at..].iter().take_while(fits).count().max(1);
+            let group = &inside[at..at + n];
+            at += n;
+            let column = |c: usize| {
+                let parts: Vec<&dyn Array> =
+                    group.iter().map(|id| self.chunk(*id).columns[c].as_ref()).collect();
+                concat(&parts)
+            };
+            let width = self.chunk(group[0]).columns.len();
+            let columns = (0..width).map(column).collect::<Result<Vec<_>, _>>()?;
+            let Some(columns) = resident.budget().spilled(&columns) else { return Ok(()) };
+            let mut start = 0;
+            let mut freed = 0;
+            for id in group {
+                let was = self.chunk(*id);
+                let own = columns.iter().map(|c| c.slice(start, was.len)).collect();
+                start += was.len;
+                freed += was.resident;
+                let (len, parts) = (was.len, was.parts.clone());
+                self.chunks[*id as usize] =
+                    Arc::new(Rows { columns: own, len, parts, resident: 0 });
+            }
+            resident.set(resident.bytes().saturating_sub(freed));
+        }
+        Ok(())
+    }
+}
+
+/// Which chunks a list is made of. Making one from another touches no chunk.
+#[derive(Default)]
+pub(crate) struct Order {
+    ids: Vec<u32>,
     /// Position of each chunk's first row.
     starts: Vec<usize>,
     /// Hash of each chunk's first partition.
     hashes: Vec<u64>,
+    /// Rows of all chunks.
+    len: usize,
 }
 
-impl List {
-    pub(crate) fn new(chunks: Vec<Arc<Rows>>) -> List {
-        let mut len = 0;
-        let start = |c: &Arc<Rows>| {
-            len += c.len;
-            len - c.len
-        };
-        let starts = chunks.iter().map(start).collect();
-        let hashes = chunks.iter().map(|c| c.first_hash()).collect();
-        List { chunks, starts, hashes }
+impl Order {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
     }
 
-    pub(crate) fn chunks(&self) -> &[Arc<Rows>] {
-        &self.chunks
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// Hash of each chunk's first partition.
@@ -103,21 +176,76 @@ impl List {
         &self.hashes
     }
 
+    /// Position of a chunk's first row.
     pub(crate) fn start(&self, chunk: usize) -> usize {
         self.starts[chunk]
     }
 
+    /// Rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Add a chunk at the end.
+    pub(crate) fn push(&mut self, store: &mut Store, chunk: Rows) {
+        self.starts.push(self.len);
+        self.hashes.push(chunk.first_hash());
+        self.len += chunk.len;
+        self.ids.push(store.add(chunk));
+    }
+
+    /// Add chunks of another order at the end.
+    pub(crate) fn extend(&mut self, from: &Order, chunks: Range<usize>) {
+        if chunks.is_empty() {
+            return;
+        }
+        let (first, len) = (from.starts[chunks.start], self.len);
+        self.starts.extend(from.starts[chunks.clone()].iter().map(|s| s - first + len));
+        self.len += from.starts.get(chunks.end).copied().unwrap_or(from.len) - first;
+        self.ids.extend_from_slice(&from.ids[chunks.clone()]);
+        self.hashes.extend_from_slice(&from.hashes[chunks]);
+    }
+}
+
+/// Chunks in order.
+#[derive(Clone, Copy)]
+pub(crate) struct List<'a> {
+    order: &'a Order,
+    store: &'a Store,
+}
+
+impl<'a> List<'a> {
+    pub(crate) fn new(order: &'a Order, store: &'a Store) -> List<'a> {
+        List { order, store }
+    }
+
+    /// The `k`-th chunk.
+    #[inline]
+    pub(crate) fn chunk(&self, k: usize) -> &'a Arc<Rows> {
+        self.store.chunk(self.order.ids[k])
+    }
+
+    /// The first chunk, if there is one.
+    pub(crate) fn first(&self) -> Option<&'a Arc<Rows>> {
+        self.order.ids.first().map(|id| self.store.chunk(*id))
+    }
+
+    pub(crate) fn start(&self, chunk: usize) -> usize {
+        self.order.starts[chunk]
+    }
+
     /// Chunk and row of a position, which must exist.
     pub(crate) fn locate(&self, position: usize) -> (usize, usize) {
-        let chunk = self.starts.partition_point(|s| *s <= position) - 1;
-        (chunk, position - self.starts[chunk])
+        let chunk = self.order.starts.partition_point(|s| *s <= position) - 1;
+        (chunk, position - self.order.starts[chunk])
     }
 
     /// The positions of each partition.
     pub(crate) fn partitions(&self, shape: &Shape) -> Result<Vec<Range<usize>>, ArrowError> {
         let mut starts: Vec<usize> = vec![];
         let mut before: Option<&Rows> = None;
-        for (chunk, start) in self.chunks.iter().zip(&self.starts) {
+        for (k, start) in self.order.starts.iter().enumerate() {
+            let chunk = self.chunk(k);
             let goes_on = match before {
                 None => false,
                 Some(before) => {
@@ -130,9 +258,7 @@ impl List {
             starts.extend(new.map(|(_, row)| start + row));
             before = Some(chunk);
         }
-        let last = self.chunks.last().map_or(0, |c| c.len);
-        let len = self.starts.last().map_or(0, |s| s + last);
-        let ends = starts.iter().skip(1).copied().chain([len]);
+        let ends = starts.iter().skip(1).copied().chain([self.order.len]);
         Ok(starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect())
     }
 
@@ -144,10 +270,10 @@ impl List {
         key: Key<'_>,
     ) -> Result<Range<usize>, ArrowError> {
         let bound = |or_equal: bool| {
-            let chunk = self.hashes.partition_point(|h| *h < hash || !or_equal && *h == hash);
+            let chunk = self.order.hashes.partition_point(|h| *h < hash || !or_equal && *h == hash);
             match chunk.checked_sub(1) {
                 None => 0,
-                Some(last) => self.starts[last] + self.chunks[last].row_of(hash, or_equal),
+                Some(last) => self.order.starts[last] + self.chunk(last).row_of(hash, or_equal),
             }
         };
         let same_hash = bound(true)..bound(false);
@@ -157,7 +283,7 @@ impl List {
         let by = &shape.by_partition;
         let at = |position: usize| {
             let (chunk, row) = self.locate(position);
-            let columns = &self.chunks[chunk].columns;
+            let columns = &self.chunk(chunk).columns;
             compare_once((columns, row), (key.columns, key.row), by)
         };
         if at(same_hash.start)?.is_eq() && at(same_hash.end - 1)?.is_eq() {
@@ -178,7 +304,7 @@ impl List {
         after: bool,
     ) -> Result<usize, ArrowError> {
         self.search(within, |chunk, row| {
-            let columns = &self.chunks[chunk].columns;
+            let columns = &self.chunk(chunk).columns;
             let order = compare_once((columns, row), (key.columns, key.row), by)?;
             Ok(order.is_lt() || after && order.is_eq())
         })
@@ -204,28 +330,29 @@ impl List {
         let below = |here: i128| here < rank || after && here == rank;
         // Rows of a chunk that are within.
         let rows = |k: usize| {
-            let start = self.starts[k];
-            let to = (start + self.chunks[k].len).min(within.end) - start;
+            let start = self.order.starts[k];
+            let to = (start + self.chunk(k).len).min(within.end) - start;
             within.start.max(start) - start..to
         };
         let chunk = first_not(first..last + 1, near, |k| {
-            Ok(below(shape.ranks(&self.chunks[k].columns)?.get(rows(k).end - 1)))
+            Ok(below(shape.ranks(&self.chunk(k).columns)?.get(rows(k).end - 1)))
         })?;
         if chunk > last {
             return Ok(within.end);
         }
-        let ranks = shape.ranks(&self.chunks[chunk].columns)?;
+        let ranks = shape.ranks(&self.chunk(chunk).columns)?;
         let Range { start: mut lo, end: mut hi } = rows(chunk);
         while lo < hi {
             let mid = lo + (hi - lo) / 2;
             if below(ranks.get(mid)) { lo = mid + 1 } else { hi = mid }
         }
-        Ok(self.starts[chunk] + lo)
+        Ok(self.order.starts[chunk] + lo)
     }
 
     /// The chunk of a position, looked for outward from a chunk.
     pub(crate) fn chunk_from(&self, near: usize, position: usize) -> usize {
-        let behind = first_not(0..self.starts.len(), near, |k| Ok(self.starts[k] <= position));
+        let behind =
+            first_not(0..self.order.starts.len(), near, |k| Ok(self.order.starts[k] <= position));
         behind.map_or(near, |k| k.saturating_sub(1))
     }
 
@@ -234,7 +361,7 @@ impl List {
     pub(crate) fn sum(&self, column: usize, range: Range<usize>) -> Option<i128> {
         let mut sum = 0;
         for (k, from, n) in self.pieces(range) {
-            let array = &self.chunks[k].columns[column];
+            let array = &self.chunk(k).columns[column];
             let values = &longs(array).filter(|_| array.null_count() == 0)?[from..from + n];
             // In halves: neither can overflow, and both loops are vectorised.
             let low: i64 = values.iter().map(|v| v & 0xFFFF_FFFF).sum();
@@ -253,9 +380,9 @@ impl List {
         mut tell: impl FnMut(usize, usize, usize),
     ) {
         for (k, from, n) in self.pieces(range) {
-            let numbers = &subs(&self.chunks[k].columns[column])[from..from + n];
+            let numbers = &subs(&self.chunk(k).columns[column])[from..from + n];
             for (i, _) in numbers.iter().enumerate().filter(|(_, s)| **s == sub) {
-                tell(k, from + i, self.starts[k] + from + i);
+                tell(k, from + i, self.order.starts[k] + from + i);
             }
         }
     }
@@ -280,14 +407,16 @@ impl List {
         &self,
         range: Range<usize>,
     ) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        let first = self.starts.partition_point(|s| *s <= range.start).saturating_sub(1);
+        let first = self.order.starts.partition_point(|s| *s <= range.start).saturating_sub(1);
         let piece = move |k: usize| {
-            let (start, end) = (self.starts[k], self.starts[k] + self.chunks[k].len);
+            let (start, end) = (self.order.starts[k], self.order.starts[k] + self.chunk(k).len);
             let (from, to) = (range.start.max(start), range.end.min(end));
             (from < to).then(|| (k, from - start, to - from))
         };
         let end = range.end;
-        (first..self.chunks.len()).take_while(move |k| self.starts[*k] < end).filter_map(piece)
+        (first..self.order.ids.len())
+            .take_while(move |k| self.order.starts[*k] < end)
+            .filter_map(piece)
     }
 
     /// Rows of a column at `range`, as one array of type `t`.
@@ -298,7 +427,7 @@ impl List {
         t: &DataType,
     ) -> Result<ArrayRef, ArrowError> {
         let piece = |(k, from, n): (usize, usize, usize)| -> ArrayRef {
-            self.chunks[k].columns[column].slice(from, n)
+            self.chunk(k).columns[column].slice(from, n)
         };
         let cut: Vec<ArrayRef> = self.pieces(range).map(piece).collect();
         match cut.as_slice() {
@@ -308,49 +437,12 @@ impl List {
         }
     }
 
-    /// Put what is in memory on disk, as far as the disk takes it.
-    pub(crate) fn settle(&mut self, resident: &mut Charge) -> Result<(), ArrowError> {
-        let inside = |k: &usize| self.chunks[*k].resident > 0;
-        let inside: Vec<usize> = (0..self.chunks.len()).filter(inside).collect();
-        let mut at = 0;
-        while at < inside.len() {
-            let mut rows = 0;
-            let fits = |k: &&usize| {
-                rows += self.chunks[**k].len;
-                rows <= SETTLED_ROWS
-            };
-            let n = inside[at..].iter().take_while(fits).count().max(1);
-            let group = &inside[at..at + n];
-            at += n;
-            let column = |c: usize| {
-                let parts: Vec<&dyn Array> =
-                    group.iter().map(|k| self.chunks[*k].columns[c].as_ref()).collect();
-                concat(&parts)
-            };
-            let width = self.chunks[group[0]].columns.len();
-            let columns = (0..width).map(column).collect::<Result<Vec<_>, _>>()?;
-            let Some(columns) = resident.budget().spilled(&columns) else { return Ok(()) };
-            let mut start = 0;
-            let mut freed = 0;
-            for k in group {
-                let was = &self.chunks[*k];
-                let own = columns.iter().map(|c| c.slice(start, was.len)).collect();
-                start += was.len;
-                freed += was.resident;
-                let (len, parts) = (was.len, was.parts.clone());
-                self.chunks[*k] = Arc::new(Rows { columns: own, len, parts, resident: 0 });
-            }
-            resident.set(resident.bytes().saturating_sub(freed));
-        }
-        Ok(())
-    }
-
     /// Where the rows at `range` stand.
     pub(crate) fn line(&self, shape: &Shape, range: Range<usize>) -> Result<Line, ArrowError> {
         let mut short = Vec::with_capacity(range.len());
         let mut long = vec![];
         for (k, from, n) in self.pieces(range) {
-            let ranks = shape.ranks(&self.chunks[k].columns)?;
+            let ranks = shape.ranks(&self.chunk(k).columns)?;
             match ranks.short() {
                 Some(values) if long.is_empty() => short.extend_from_slice(&values[from..from + n]),
                 _ => {
@@ -366,7 +458,7 @@ impl List {
     pub(crate) fn subs(&self, column: usize, range: Range<usize>) -> Vec<u32> {
         let mut all = Vec::with_capacity(range.len());
         for (k, from, n) in self.pieces(range) {
-            all.extend_from_slice(&subs(&self.chunks[k].columns[column])[from..from + n]);
+            all.extend_from_slice(&subs(&self.chunk(k).columns[column])[from..from + n]);
         }
         all
     }

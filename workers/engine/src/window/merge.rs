@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 
 use super::Shape;
 use super::laid::{Laid, joined, taken};
-use super::list::{List, Rows};
+use super::list::{Order, Rows, Store};
 use super::order::{RowCompare, compare_once};
 
 /// Rows a chunk is made with; it is split at twice as many. Copies of one row are never split.
@@ -125,65 +125,75 @@ fn one_partition(
 /// Rows that were taken away before they came, encoded whole: they cancel when they come.
 pub(crate) type Owed = BTreeMap<Box<[u8]>, i64>;
 
-/// The list with `changes` made, and how many bytes more (or fewer) of it are in memory.
+/// A list with changes made.
+pub(crate) struct Applied {
+    pub order: Order,
+    pub edit: Edit,
+    /// Bytes of chunks in memory: more than before.
+    pub bytes: isize,
+    /// Chunks that are no more part of it.
+    pub retired: Vec<u32>,
+}
+
+/// The list `old` with `changes` made.
 pub(crate) fn apply(
     shape: &Shape,
-    list: &List,
+    store: &mut Store,
+    old: &Order,
     changes: &Changes,
     owed: &mut Owed,
-) -> Result<(List, Edit, isize), ArrowError> {
-    let mut merging =
-        Merging { shape, changes, owed, chunks: vec![], len: 0, bytes: 0, edit: Edit::default() };
-    let old = list.chunks();
+) -> Result<Applied, ArrowError> {
+    let made =
+        Applied { order: Order::default(), edit: Edit::default(), bytes: 0, retired: vec![] };
+    let mut merging = Merging { shape, store, changes, owed, made };
     if old.is_empty() {
         match merging.owed.is_empty() && changes.rows.iter().all(|c| c.count > 0) {
             true => merging.load()?,
             false => merging.merge(None, 0, 0..changes.rows.len())?,
         }
-        return Ok((List::new(merging.chunks), merging.edit, merging.bytes));
+        return Ok(merging.made);
     }
+    let ids = old.ids();
     let mut next = 0;
     let mut done = 0;
     while next < changes.rows.len() {
         // A chunk owns the rows up to the next chunk's first.
         let hash = changes.rows[next].hash;
-        let below = done + list.hashes()[done..].partition_point(|h| *h < hash);
-        let same = list.hashes()[below..].partition_point(|h| *h == hash);
-        let behind = old[below..below + same]
-            .partition_point(|c| merging.against(c, next).is_ok_and(Ordering::is_le));
+        let below = done + old.hashes()[done..].partition_point(|h| *h < hash);
+        let same = old.hashes()[below..].partition_point(|h| *h == hash);
+        let behind = ids[below..below + same]
+            .partition_point(|id| merging.against(*id, next).is_ok_and(Ordering::is_le));
         let owner = (below + behind).saturating_sub(1).max(done);
-        merging.keep(&old[done..owner]);
+        merging.made.order.extend(old, done..owner);
         let mut end = next + 1;
-        match old.get(owner + 1) {
+        match ids.get(owner + 1) {
             None => end = changes.rows.len(),
             Some(upper) => {
-                while end < changes.rows.len() && merging.against(upper, end)?.is_gt() {
+                while end < changes.rows.len() && merging.against(*upper, end)?.is_gt() {
                     end += 1;
                 }
             }
         }
-        merging.merge(Some(&old[owner]), list.start(owner), next..end)?;
+        merging.merge(Some(ids[owner]), old.start(owner), next..end)?;
         next = end;
         done = owner + 1;
     }
-    merging.keep(&old[done..]);
-    Ok((List::new(merging.chunks), merging.edit, merging.bytes))
+    merging.made.order.extend(old, done..ids.len());
+    Ok(merging.made)
 }
 
 struct Merging<'a> {
     shape: &'a Shape,
+    store: &'a mut Store,
     changes: &'a Changes,
     owed: &'a mut Owed,
-    chunks: Vec<Arc<Rows>>,
-    len: usize,
-    /// Bytes of chunks in memory: more than before.
-    bytes: isize,
-    edit: Edit,
+    made: Applied,
 }
 
 impl Merging<'_> {
-    /// The first row of `chunk` against change `i`.
-    fn against(&self, chunk: &Rows, i: usize) -> Result<Ordering, ArrowError> {
+    /// The first row of a chunk against change `i`.
+    fn against(&self, id: u32, i: usize) -> Result<Ordering, ArrowError> {
+        let chunk = self.store.chunk(id);
         let change = &self.changes.rows[i];
         let hashes = chunk.first_hash().cmp(&change.hash);
         if hashes.is_ne() {
@@ -193,16 +203,10 @@ impl Merging<'_> {
         compare_once((&chunk.columns, 0), key, &self.shape.by_all)
     }
 
-    fn keep(&mut self, chunks: &[Arc<Rows>]) {
-        self.len += chunks.iter().map(|c| c.len).sum::<usize>();
-        self.chunks.extend_from_slice(chunks);
-    }
-
     fn push(&mut self, columns: Vec<ArrayRef>, len: usize) -> Result<(), ArrowError> {
         let chunk = Rows::new(self.shape, columns, len)?;
-        self.bytes += chunk.resident as isize;
-        self.chunks.push(Arc::new(chunk));
-        self.len += len;
+        self.made.bytes += chunk.resident as isize;
+        self.made.order.push(self.store, chunk);
         Ok(())
     }
 
@@ -218,22 +222,25 @@ impl Merging<'_> {
                 self.push(taken(&changes.columns, &rows)?, rows.len())?;
             }
         }
-        self.edit.inserted = (0..self.len).collect();
+        self.made.edit.inserted = (0..self.made.order.len()).collect();
         Ok(())
     }
 
-    /// Merge some changes into `chunk`, which begins at position `start` of the old list.
+    /// Merge some changes into the chunk `chunk`, which begins at position `start` of the old list.
     fn merge(
         &mut self,
-        chunk: Option<&Arc<Rows>>,
+        chunk: Option<u32>,
         start: usize,
         changes: Range<usize>,
     ) -> Result<(), ArrowError> {
+        self.made.retired.extend(chunk);
+        let chunk = chunk.map(|id| self.store.chunk(id).clone());
+        let chunk = chunk.as_ref();
         let columns = &self.changes.columns;
         let empty: Vec<ArrayRef> = columns.iter().map(|c| c.slice(0, 0)).collect();
         let own = chunk.map_or(&empty, |c| &c.columns);
         let len = chunk.map_or(0, |c| c.len);
-        self.bytes -= chunk.map_or(0, |c| c.resident) as isize;
+        self.made.bytes -= chunk.map_or(0, |c| c.resident) as isize;
         let compare = RowCompare::new(own, columns, &self.shape.by_all)?;
         let hash = |at: usize| chunk.map_or(0, |c| c.hash(at));
         let mut laid = Laid::default();
@@ -249,7 +256,7 @@ impl Merging<'_> {
                 count += self.owed.remove(&self.shape.encoded(columns, change.row)?).unwrap_or(0);
             }
             while count < 0 && at < len && against(at).is_eq() {
-                self.edit.deleted.push(start + at);
+                self.made.edit.deleted.push(start + at);
                 at += 1;
                 count += 1;
             }
@@ -257,7 +264,7 @@ impl Merging<'_> {
                 self.owed.insert(self.shape.encoded(columns, change.row)?, count);
             }
             for _ in 0..count.max(0) {
-                self.edit.inserted.push(self.len + laid.len);
+                self.made.edit.inserted.push(self.made.order.len() + laid.len);
                 laid.add(1, change.row, 1);
             }
         }

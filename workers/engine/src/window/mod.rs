@@ -42,7 +42,7 @@ use crate::plan::{Derived, OrderColumn, WindowFunction};
 use columns::Computed;
 use evaluate::Evaluator;
 use leaving::Leaving;
-use list::{Key, List};
+use list::{Key, List, Order, Store};
 use merge::{Changes, Edit, Owed, apply};
 use order::{By, is_whole};
 use reach::{Group, Lists, Partition, Run};
@@ -56,7 +56,8 @@ const LOAD_ROWS: usize = 1 << 19;
 pub(crate) struct WindowState {
     shape: Shape,
     evaluator: Evaluator,
-    list: List,
+    store: Store,
+    order: Order,
     owed: Owed,
     /// Numbers the sub-partitions, one per distinct set of columns.
     numbering: Vec<Numbering>,
@@ -88,8 +89,11 @@ pub(crate) struct Shape {
 }
 
 /// A time being worked off.
+#[derive(Default)]
 struct Work {
-    old: List,
+    old: Order,
+    /// Chunks that only the old order names.
+    retired: Vec<u32>,
     changes: Changes,
     edit: Edit,
     todo: Todo,
@@ -101,6 +105,12 @@ enum Todo {
     Changed(VecDeque<Range<usize>>),
     /// By their rows: all are new.
     Loaded(VecDeque<Range<usize>>),
+}
+
+impl Default for Todo {
+    fn default() -> Todo {
+        Todo::Changed(VecDeque::new())
+    }
 }
 
 impl Todo {
@@ -156,7 +166,8 @@ impl WindowState {
         Ok(WindowState {
             shape: Shape::new(input, partition, order, groups)?,
             evaluator: Evaluator::new(input, functions, &grouped, computed),
-            list: List::default(),
+            store: Store::default(),
+            order: Order::default(),
             owed: Owed::new(),
             numbering,
             pending: vec![],
@@ -181,15 +192,15 @@ impl WindowState {
         self.loading = true;
         self.push(updates);
         if self.pending_rows >= LOAD_ROWS {
-            self.fold()?;
+            let folded = self.fold()?;
+            self.store.forget(folded.retired);
         }
         Ok(())
     }
 
     /// Whether [`WindowState::load`] may be called.
     pub(crate) fn can_load(&self) -> bool {
-        self.work.is_none()
-            && (self.loading || self.list.chunks().is_empty() && self.owed.is_empty())
+        self.work.is_none() && (self.loading || self.order.is_empty() && self.owed.is_empty())
     }
 
     /// Rows read to compute output so far: what the work of a change is made of.
@@ -204,7 +215,8 @@ impl WindowState {
             self.begin()?;
         }
         let Some(work) = &mut self.work else { return Ok(None) };
-        let lists = Lists { shape: &self.shape, old: &work.old, new: &self.list };
+        let (old, new) = (List::new(&work.old, &self.store), List::new(&self.order, &self.store));
+        let lists = Lists { shape: &self.shape, old, new };
         let mut leaving = Leaving::new(self.evaluator.functions());
         while leaving.diffs.len() < PIECE_ROWS {
             let (partition, runs) = match &mut work.todo {
@@ -226,8 +238,10 @@ impl WindowState {
                 leaving.run(&lists, &self.evaluator, &partition, edit, &run, &mut self.visited)?;
             }
         }
-        if work.todo.is_empty() {
-            self.work = None;
+        if work.todo.is_empty()
+            && let Some(done) = self.work.take()
+        {
+            self.store.forget(done.retired);
         }
         if leaving.diffs.is_empty() {
             return Ok(None);
@@ -238,26 +252,22 @@ impl WindowState {
     /// Make all pending changes; what they change is worked off in steps.
     fn begin(&mut self) -> Result<(), ArrowError> {
         let loaded = std::mem::take(&mut self.loading);
-        let (old, changes, edit) = match self.pending.is_empty() {
-            true => <_>::default(),
+        let mut work = match self.pending.is_empty() {
+            true => Work::default(),
             false => self.fold()?,
         };
-        self.work = Some(match loaded {
-            false => {
-                let todo = Todo::Changed(changes.partitions.iter().cloned().collect());
-                Work { old, changes, edit, todo }
-            }
-            true => {
-                let todo = Todo::Loaded(self.list.partitions(&self.shape)?.into());
-                let (changes, edit) = <_>::default();
-                Work { old: List::default(), changes, edit, todo }
-            }
-        });
+        if loaded {
+            self.store.forget(std::mem::take(&mut work.retired));
+            let list = List::new(&self.order, &self.store);
+            work = Work::default();
+            work.todo = Todo::Loaded(list.partitions(&self.shape)?.into());
+        }
+        self.work = Some(work);
         Ok(())
     }
 
-    /// Put what is pending into the list. The list before, and what changed.
-    fn fold(&mut self) -> Result<(List, Changes, Edit), ArrowError> {
+    /// Put what is pending into the list. What is to do for that.
+    fn fold(&mut self) -> Result<Work, ArrowError> {
         self.pending_rows = 0;
         let mut all = Updates::concat(&std::mem::take(&mut self.pending));
         let (width, rows) = (self.shape.width, all.len());
@@ -271,13 +281,14 @@ impl WindowState {
             all.columns.push(numbers);
         }
         let changes = Changes::sorted(&self.shape, &all)?;
-        let (new, edit, bytes) = apply(&self.shape, &self.list, &changes, &mut self.owed)?;
-        self.resident.set(self.resident.bytes().saturating_add_signed(bytes));
-        let old = std::mem::replace(&mut self.list, new);
+        let made = apply(&self.shape, &mut self.store, &self.order, &changes, &mut self.owed)?;
+        self.resident.set(self.resident.bytes().saturating_add_signed(made.bytes));
+        let old = std::mem::replace(&mut self.order, made.order);
         if self.resident.budget().is_over() {
-            self.list.settle(&mut self.resident)?;
+            self.store.settle(&self.order, &mut self.resident)?;
         }
-        Ok((old, changes, edit))
+        let todo = Todo::Changed(changes.partitions.iter().cloned().collect());
+        Ok(Work { old, retired: made.retired, changes, edit: made.edit, todo })
     }
 }
 

@@ -113,8 +113,8 @@ pub(crate) struct Partition {
 /// A window's rows before and after a time.
 pub(crate) struct Lists<'a> {
     pub shape: &'a Shape,
-    pub old: &'a List,
-    pub new: &'a List,
+    pub old: List<'a>,
+    pub new: List<'a>,
 }
 
 /// Whether the order columns allow the frames of `groups`.
@@ -261,7 +261,7 @@ impl Reaching<'_> {
         segments: &mut Vec<Segment>,
     ) -> Result<(), ArrowError> {
         let key = Key { columns: &changes.columns, row };
-        let Lists { shape, old, new } = self.lists;
+        let &Lists { shape, old, new } = self.lists;
         let in_new = |q: Range<usize>| self.inserted.stayed(q.start)..self.inserted.stayed(q.end);
         let in_old = |q: Range<usize>| self.deleted.stayed(q.start)..self.deleted.stayed(q.end);
         let mut near = None;
@@ -283,7 +283,7 @@ impl Reaching<'_> {
                 continue;
             }
             let (before, behind) = group.rows();
-            let seen = |list: &List, partition: &Range<usize>| -> Result<_, ArrowError> {
+            let seen = |list: List<'_>, partition: &Range<usize>| -> Result<_, ArrowError> {
                 let at = list.position(partition.clone(), &shape.by_all, key, false)?;
                 let end = list.position(partition.clone(), &shape.by_all, key, true)?;
                 let from = behind.map_or(partition.start, |b| at.saturating_sub(b));
@@ -360,7 +360,7 @@ fn joined(segments: Vec<Segment>) -> Vec<Segment> {
 /// themselves included.
 pub(crate) fn sight<'a>(
     shape: &Shape,
-    list: &List,
+    list: List<'_>,
     partition: &Range<usize>,
     wanted: &Range<usize>,
     groups: impl Iterator<Item = &'a Group>,
@@ -395,12 +395,12 @@ pub(crate) fn sight<'a>(
         return Ok(sight);
     }
     let (chunk, row) = list.locate(wanted.start);
-    let first = Key { columns: &list.chunks()[chunk].columns, row };
+    let first = Key { columns: &list.chunk(chunk).columns, row };
     let near = Some(wanted.start);
     let seen = around(shape, list, partition, first, near, low.map(|l| -l), Some(0))?;
     sight.start = sight.start.min(seen.start);
     let (chunk, row) = list.locate(wanted.end - 1);
-    let last = Key { columns: &list.chunks()[chunk].columns, row };
+    let last = Key { columns: &list.chunk(chunk).columns, row };
     let seen = around(shape, list, partition, last, Some(wanted.end - 1), Some(0), high)?;
     sight.end = sight.end.max(seen.end);
     Ok(sight)
@@ -410,7 +410,7 @@ pub(crate) fn sight<'a>(
 /// `key`, which is near `near`, if that is known.
 pub(crate) fn around(
     shape: &Shape,
-    list: &List,
+    list: List<'_>,
     partition: &Range<usize>,
     key: Key<'_>,
     near: Option<usize>,
