@@ -61,7 +61,7 @@ fn batch(facts: &[Fact], with_diff: bool) -> RecordBatch {
 }
 
 fn main() {
-    let partitions = sized(200, 40);
+    let partitions = sized(200, 15);
     let all: Vec<Fact> =
         (0..partitions).flat_map(|k| (0..HOURS).map(move |h| (k, h, 0, 1))).collect();
     let catalog = Catalog::new(parse(SQL, "bench").expect("SQL")).expect("SQL");

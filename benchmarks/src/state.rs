@@ -49,15 +49,20 @@ struct Size {
     rows_each: i64,
 }
 
+/// A key and its values.
+type Row = (i64, [i64; 5]);
+/// Does what a seat is asked to; what it took.
+type Work = Box<dyn FnMut(&mut Worker, &Asked) -> Duration>;
+
 /// The key and the values of row `id`.
-fn row(id: i64, keys: i64, shift: i64) -> (i64, [i64; 5]) {
+fn row(id: i64, keys: i64, shift: i64) -> Row {
     let value = (id * 31 + shift * 7_919).rem_euclid(1_000_003);
     (id % keys, [value, id / keys, id * 17 % 1_000, id * 7 % 1_000, 1])
 }
 
 fn updates(ids: &[i64], keys: i64, time: Time, count: i64, shift: i64) -> Updates {
-    let rows: Vec<(i64, [i64; 5])> = ids.iter().map(|id| row(*id, keys, shift)).collect();
-    let column = |f: &dyn Fn(&(i64, [i64; 5])) -> i64| {
+    let rows: Vec<Row> = ids.iter().map(|id| row(*id, keys, shift)).collect();
+    let column = |f: &dyn Fn(&Row) -> i64| {
         Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef
     };
     let mut columns = vec![column(&|r| r.0)];
@@ -162,8 +167,8 @@ fn in_rows(
 ) -> impl FnMut(&mut Worker, &Asked) -> Duration + use<> {
     let probe = ProbeHandle::new();
     let (mut facts, mut names) = worker.dataflow::<Time, _, _>(|scope| {
-        let (facts, rows) = scope.new_collection::<(i64, [i64; 5]), i64>();
-        let (names, named) = scope.new_collection::<(i64, [i64; 5]), i64>();
+        let (facts, rows) = scope.new_collection::<Row, i64>();
+        let (names, named) = scope.new_collection::<Row, i64>();
         let arranged = rows.arrange_by_key();
         let named = named.arrange_by_key();
         match kept {
@@ -181,7 +186,7 @@ fn in_rows(
     let mut time = 0;
     move |worker, asked| {
         let mut named = vec![];
-        let given: Vec<((i64, [i64; 5]), i64)> = match asked {
+        let given: Vec<(Row, i64)> = match asked {
             Asked::Load => {
                 named.extend((0..keys).map(|id| row(id, keys, 0)));
                 (0..keys * size.rows_each).map(|id| (row(id, keys, 0), 1)).collect()
@@ -216,7 +221,7 @@ fn seat(columns: bool, kept: Kept, size: Size) -> Seat<Asked> {
         // timely wants to share what it is given; nobody else does.
         let asked = Mutex::new(asked);
         timely::execute_directly(move |worker| {
-            let mut work: Box<dyn FnMut(&mut Worker, &Asked) -> Duration> = match columns {
+            let mut work: Work = match columns {
                 true => Box::new(in_columns(worker, kept, size)),
                 false => Box::new(in_rows(worker, kept, size)),
             };

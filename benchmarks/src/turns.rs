@@ -81,7 +81,7 @@ impl<Asked: Send + 'static> Seat<Asked> {
     /// If the thread ended.
     pub fn ask(&self, what: Asked) -> Duration {
         let ask = self.ask.as_ref().expect("it is open");
-        ask.send(what).ok().expect("the thread runs");
+        assert!(ask.send(what).is_ok(), "the thread runs");
         self.answers.recv().expect("the thread runs")
     }
 }

@@ -191,7 +191,7 @@ pub fn lead(leading: &Leading<'_>, settings: &Settings) -> Result<()> {
         if leading.cluster.hosts.len() > 1 {
             return Err(PortError::new(
                 PortErrorKind::Outage,
-                "a file was taken away or changed, and the cluster has to start again",
+                "a file or a view's table was changed by others, and the cluster has to start again",
             )
             .into());
         }
