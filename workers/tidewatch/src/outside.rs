@@ -68,9 +68,20 @@ pub fn logging(verbose: u8) {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
+/// This process ends for a reason of its own, which it is about to say.
+static OWN_REASON: AtomicBool = AtomicBool::new(false);
+
+/// From now on the end of others is no reason to end: it follows from ours.
+pub fn end_for_own_reason() {
+    OWN_REASON.store(true, Ordering::SeqCst);
+}
+
 /// End this process because others of its cluster ended. Whoever read what it says may be gone too:
 /// printing must not fail.
 pub fn end_with_the_others(why: &str) -> ! {
+    while OWN_REASON.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
     let said =
         format!("error: {why}; this one ends too. Nothing is lost: start the cluster again\n");
     let _ = std::io::stderr().write_all(said.as_bytes());

@@ -109,6 +109,10 @@ pub fn command(
         report: &report,
     };
     let led = lead(&leading, settings);
+    if led.is_err() {
+        // Its followers end with it, and its own connections to them break before it says why.
+        outside::end_for_own_reason();
+    }
     let _ = std::fs::remove_file(&hosts_file);
     led?;
     if let Some(followers) = followers {
