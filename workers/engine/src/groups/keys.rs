@@ -17,10 +17,9 @@ pub(crate) type Key = [i64; WORDS_MAX];
 
 /// Whether keys of these types are words.
 pub(crate) fn are_words(types: &[DataType]) -> bool {
-    let word = |t: &DataType| match t {
-        DataType::Int64 | DataType::UInt64 | DataType::Int32 | DataType::Float64 => true,
-        DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _) => true,
-        _ => false,
+    use DataType::{Date32, Float64, Int32, Int64, Timestamp, UInt64};
+    let word = |t: &DataType| {
+        matches!(t, Int64 | UInt64 | Int32 | Float64 | Date32 | Timestamp(TimeUnit::Microsecond, _))
     };
     !types.is_empty() && types.len() <= WORDS_MAX && types.iter().all(word)
 }

@@ -45,7 +45,7 @@ impl Rows {
                 parts.push((hash, i));
             }
         }
-        let resident = columns.iter().map(|c| bytes_of(c)).sum();
+        let resident = columns.iter().map(bytes_of).sum();
         Ok(Rows { columns, len, parts, resident })
     }
 
