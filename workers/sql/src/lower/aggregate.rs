@@ -242,7 +242,10 @@ impl Lowering<'_> {
             let options = SortOptions { descending: true, nulls_first: true };
             builder = builder.order_by(vec![PhysicalSortExpr::new(first.clone(), options)]);
         }
-        Ok((Arc::new(builder.build()?), positions))
+        let aggregate = builder.build()?;
+        // Parameters that no run could take are refused here, not by the first row.
+        aggregate.create_accumulator()?;
+        Ok((Arc::new(aggregate), positions))
     }
 }
 
