@@ -10,6 +10,7 @@ mod local_day;
 mod local_hour;
 mod mad;
 mod meta_actions;
+mod nearest_window;
 mod quantile;
 mod robust_zscore;
 mod zone;
@@ -18,7 +19,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 /// Aggregates, also over window frames.
 pub fn aggregates() -> Vec<AggregateUDF> {
-    vec![mad::function(), quantile::function()]
+    vec![mad::function(), nearest_window::function(), quantile::function()]
 }
 
 /// Scalar functions.

@@ -17,8 +17,15 @@ use super::{Lowering, Relation};
 use crate::error::SqlError;
 
 /// What depends on the order of rows, of which a multiset has none.
-const ORDER_SENSITIVE: [&str; 6] =
-    ["array_agg", "string_agg", "first_value", "last_value", "nth_value", "listagg"];
+const ORDER_SENSITIVE: [&str; 7] = [
+    "array_agg",
+    "string_agg",
+    "first_value",
+    "last_value",
+    "nth_value",
+    "listagg",
+    "nearest_window",
+];
 
 /// Sketches depend on the order and the split of their input.
 const APPROXIMATE: [(&str, &str); 4] = [
@@ -235,7 +242,10 @@ impl Lowering<'_> {
             let options = SortOptions { descending: true, nulls_first: true };
             builder = builder.order_by(vec![PhysicalSortExpr::new(first.clone(), options)]);
         }
-        Ok((Arc::new(builder.build()?), positions))
+        let aggregate = builder.build()?;
+        // Parameters that no run could take are refused here, not by the first row.
+        aggregate.create_accumulator()?;
+        Ok((Arc::new(aggregate), positions))
     }
 }
 

@@ -122,7 +122,7 @@ impl Lowering<'_> {
             return Err(self.refuse("ignore nulls", &what, "filter the nulls out first"));
         }
         if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
-            self.check_windowed(function.name())?;
+            self.check_windowed(function.name(), call.params.window_frame.units)?;
             match (function.name(), args.as_slice()) {
                 ("min", [a]) => return Ok((WindowKind::Min, vec![computed.column(self, a)?])),
                 ("max", [a]) => return Ok((WindowKind::Max, vec![computed.column(self, a)?])),
@@ -175,9 +175,14 @@ impl Lowering<'_> {
         }
     }
 
-    fn check_windowed(&self, name: &str) -> Result<(), SqlError> {
+    fn check_windowed(&self, name: &str, units: WindowFrameUnits) -> Result<(), SqlError> {
         match name {
             "first_value" | "last_value" => Ok(()),
+            // Frames of RANGE see peers together, in no order.
+            "nearest_window" if units != WindowFrameUnits::Rows => {
+                let what = "nearest_window() goes by the order of rows, which peers do not have";
+                Err(self.refuse(name, what, "use ROWS BETWEEN n PRECEDING AND CURRENT ROW"))
+            }
             "array_agg" | "string_agg" | "nth_value" => {
                 let what = format!("{name}() OVER is not maintained yet");
                 Err(self.refuse(name, &what, "use first_value(), last_value(), min() or max()"))
